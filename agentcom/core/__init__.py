@@ -1,0 +1,1 @@
+"""What the hub knows, as pure values and functions: no I/O, no clock."""

@@ -1,0 +1,102 @@
+"""Whose report counts: PROTOCOL.md section 3.2, rules 1 to 4, as one function.
+
+:func:`judge` reads the task and the report and decides; it changes nothing.
+The generation is the fencing token: an attempt that was superseded can still
+talk, and nothing that it says is believed.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+import msgspec
+
+from agentcom.core.task import Status, Task
+
+
+class Kind(StrEnum):
+    """The frames that report on a task."""
+
+    ACCEPTED = "task_accepted"
+    PROGRESS = "task_progress"
+    COMPLETE = "task_complete"
+    FAILED = "task_failed"
+    REJECTED = "task_rejected"
+    RECOVERING = "task_recovering"
+    STATE = "state_report"
+
+
+# Rule 4.  ``task_recovering`` and ``state_report`` ask; they always get a
+# verdict on the task instead of an ``invalid_state``.
+_ALLOWED: dict[Kind, frozenset[Status]] = {
+    Kind.ACCEPTED: frozenset({Status.ASSIGNED, Status.WORKING}),
+    Kind.PROGRESS: frozenset({Status.ASSIGNED, Status.WORKING}),
+    Kind.COMPLETE: frozenset({Status.ASSIGNED, Status.WORKING, Status.QUEUED}),
+    Kind.FAILED: frozenset({Status.ASSIGNED, Status.WORKING, Status.QUEUED}),
+    Kind.REJECTED: frozenset({Status.ASSIGNED}),
+}
+
+
+class Counts(msgspec.Struct, frozen=True):
+    """The report is the truth: apply it."""
+
+
+class Repeated(msgspec.Struct, frozen=True):
+    """Said before: give the same answer, change nothing."""
+
+    answer: str
+
+
+class Refused(msgspec.Struct, frozen=True):
+    """It does not count.  ``error`` is the stable code."""
+
+    error: str
+    status: Status | None = None
+
+
+Verdict = Counts | Repeated | Refused
+
+_COUNTS = Counts()
+
+
+def judge(task: Task, kind: Kind, agent_id: str, generation: int | None) -> Verdict:
+    """Decide whether a report counts.
+
+    :param generation: as the report carried it; ``None`` and 0 mean not sent.
+    """
+    ending = task.ending
+    holds = task.agent_id == agent_id and (task.status.held or task.status is Status.QUEUED)
+    if (
+        ending is not None
+        and ending.kind == kind
+        and ending.agent_id == agent_id
+        # Without a generation, an agent that has an attempt running speaks of
+        # that one; only one that has none can be repeating itself.
+        and (generation == ending.generation if generation else not (holds and task.status.held))
+    ):
+        return Repeated(ending.answer)
+    if task.agent_id != agent_id:
+        return Refused("not_assignee")
+    if generation and generation != task.generation:
+        return Refused("stale_generation")
+    allowed = _ALLOWED.get(kind)
+    if allowed is None:
+        return _COUNTS if holds else Refused("invalid_state", task.status)
+    if task.status not in allowed:
+        return Refused("invalid_state", task.status)
+    return _COUNTS
+
+
+def keeps(task: Task, agent_id: str, generation: int | None) -> bool:
+    """Whether the task is still this agent's to go on with.
+
+    True while it is assigned to the agent, and while it is back in the queue
+    without the agent having said that it ended: nobody else has begun, so the
+    work that goes on is kept.
+    """
+    if task.agent_id != agent_id or (generation and generation != task.generation):
+        return False
+    if task.status.held:
+        return True
+    ended_by_word = task.ending is not None and task.ending.generation == task.generation
+    return task.status is Status.QUEUED and not ended_by_word

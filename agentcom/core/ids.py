@@ -1,0 +1,57 @@
+"""Identifiers: how they look, and where their randomness comes from.
+
+PROTOCOL.md, Conventions: task ids are ``task-`` and 16 hex digits, message
+ids 16 hex digits, tokens 64.  The source of random bytes is passed in, so
+that a simulation can replay a run from its seed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable
+
+AGENT_ID = re.compile(r"[A-Za-z0-9._:@-]{1,128}\Z")
+RESERVED_AGENT_IDS = frozenset({"broadcast", "admin"})
+ADMIN_ID = "admin"
+MAX_INTEGER = 2**53
+
+
+class Ids:
+    """Makes ids from a secure random source.
+
+    :param random_bytes: returns that many unpredictable bytes.
+    """
+
+    def __init__(self, random_bytes: Callable[[int], bytes]) -> None:
+        self._random_bytes = random_bytes
+
+    def task(self) -> str:
+        """A new task id."""
+        return "task-" + self._random_bytes(8).hex()
+
+    def message(self) -> str:
+        """A new message id."""
+        return self._random_bytes(8).hex()
+
+    def token(self) -> str:
+        """A new token: 256 random bits in hex."""
+        return self._random_bytes(32).hex()
+
+    def epoch(self) -> str:
+        """A new epoch of the event log."""
+        return self._random_bytes(4).hex()
+
+
+def hash_token(token: str) -> str:
+    """What is stored of a token.
+
+    A fast hash is right: a token is 256 random bits and cannot be guessed,
+    whatever the hash costs (PROTOCOL.md section 2).
+    """
+    return hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def valid_new_agent_id(agent_id: str) -> bool:
+    """Whether a new agent may have this id."""
+    return AGENT_ID.match(agent_id) is not None and agent_id not in RESERVED_AGENT_IDS

@@ -1,0 +1,211 @@
+"""Every error that a peer can be told of, with its stable code.
+
+One tree.  ``http/errors.py`` has the one table from here to HTTP statuses and
+``ws/session.py`` the one place that turns an error into an ``error`` frame.
+A code is a promise to clients: it may be added to, never renamed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+
+class AgentComError(Exception):
+    """Base of all errors that are told to a peer.
+
+    :cvar code: the stable ``error`` code on the wire.
+    :ivar fields: further fields of the answer, JSON values only.
+    """
+
+    code: ClassVar[str] = "internal_error"
+
+    def __init__(self, message: str = "", **fields: object) -> None:
+        super().__init__(message or self.code)
+        self.fields: dict[str, object] = fields
+        if message:
+            self.fields.setdefault("detail", message)
+
+    def body(self) -> dict[str, object]:
+        """The answer as a JSON object: ``error`` first, then its fields."""
+        return {"error": self.code, **self.fields}
+
+
+class Unauthorized(AgentComError):
+    """No token, or one that is unknown, revoked or expired (section 2)."""
+
+    code = "unauthorized"
+
+    def __init__(self) -> None:
+        super().__init__(hint="provide Authorization: Bearer <token>")
+
+
+class Forbidden(AgentComError):
+    """The token is good and lacks the scope that the route declares."""
+
+    code = "forbidden"
+
+    def __init__(self, required_scope: str) -> None:
+        super().__init__(required_scope=required_scope)
+
+
+class BodyTooLarge(AgentComError):
+    """A body over the limit of its route; ``limit`` is in bytes."""
+
+    code = "body_too_large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit=limit)
+
+
+class InvalidJSON(AgentComError):
+    """Bytes that are no JSON, no object, too deep, or not UTF-8."""
+
+    code = "invalid_json"
+
+
+class MissingFields(AgentComError):
+    """The answer of version 1 to a push without its two fields: no code."""
+
+    code = "missing required fields"
+
+    def __init__(self, *names: str) -> None:
+        super().__init__()
+        plural = "fields" if len(names) > 1 else "field"
+        self.text = f"missing required {plural}: {', '.join(names)}"
+
+    def body(self) -> dict[str, object]:
+        return {"error": self.text}
+
+
+class ValidationFailed(AgentComError):
+    """Fields that are missing or mistyped: all of them are told."""
+
+    code = "validation_failed"
+
+    def __init__(self, errors: Sequence[dict[str, str]]) -> None:
+        super().__init__(errors=list(errors))
+
+
+class NotFound(AgentComError):
+    """No such route."""
+
+    code = "not_found"
+
+
+class MethodNotAllowed(AgentComError):
+    """The path exists, the method does not; ``allowed`` lists those that do."""
+
+    code = "method_not_allowed"
+
+
+class TaskNotFound(AgentComError):
+    """No task has this id."""
+
+    code = "task_not_found"
+
+
+class AgentNotFound(AgentComError):
+    """No agent has, or had, this id."""
+
+    code = "agent_not_found"
+
+
+class TokenNotFound(AgentComError):
+    """The agent has no token that could be revoked."""
+
+    code = "token_not_found"
+
+
+class AgentNotConnected(AgentComError):
+    """A push names an agent that has no connection now."""
+
+    code = "agent_not_connected"
+
+
+class AgentDraining(AgentComError):
+    """A push names an agent that has asked for no more work."""
+
+    code = "agent_draining"
+
+
+class AgentIdTaken(AgentComError):
+    """A registration names an id that has, or had, a token."""
+
+    code = "agent_id_taken"
+
+
+class IdempotencyConflict(AgentComError):
+    """The idempotency key was used before with another body."""
+
+    code = "idempotency_conflict"
+
+
+class InvalidState(AgentComError):
+    """The task's status does not allow this; ``status`` tells it."""
+
+    code = "invalid_state"
+
+
+class StoreUnavailable(AgentComError):
+    """Nothing new can be taken now: the disk fails, or is nearly full."""
+
+    code = "store_unavailable"
+
+
+class HubStopping(AgentComError):
+    """The hub is draining and takes nothing new."""
+
+    code = "stopping"
+
+
+class InvalidToken(AgentComError):
+    """``identify`` with a token that is unknown, revoked or expired."""
+
+    code = "invalid_token"
+
+
+class TokenAgentMismatch(AgentComError):
+    """``identify`` with a good token of another agent."""
+
+    code = "token_agent_mismatch"
+
+
+class NotIdentified(AgentComError):
+    """A frame that needs an identity came before ``identify``."""
+
+    code = "not_identified"
+
+
+class AlreadyIdentified(AgentComError):
+    """``identify`` with another agent id on an identified connection."""
+
+    code = "already_identified"
+
+
+class UnknownMessageType(AgentComError):
+    """A ``type`` that the protocol does not have."""
+
+    code = "unknown_message_type"
+
+
+class NotAssignee(AgentComError):
+    """A report from an agent that does not hold the task (section 3.2)."""
+
+    code = "not_assignee"
+
+
+class StaleGeneration(AgentComError):
+    """A report of a superseded attempt: the fencing token is old."""
+
+    code = "stale_generation"
+
+
+class ChannelNotFound(AgentComError):
+    """No channel has this name."""
+
+    code = "channel_not_found"
+
+
+class StartError(Exception):
+    """The hub cannot start; the text is one sentence for the operator."""

@@ -1,0 +1,186 @@
+"""Group commit: many changes, one fsync, and nobody answered before it.
+
+Units are collected; a batch of them is one transaction, its statements run
+on the reactor thread and only its COMMIT elsewhere.  While one batch is
+being committed, the next fills.  A batch that fails is tried again unchanged:
+memory is never rolled back (PROTOCOL.md section 1).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from agentcom.core.events import Event, numbered
+from agentcom.core.task import Task
+from agentcom.store.interface import Token, Unit
+
+BATCH = 64
+"""Changes in one transaction at the most: more holds up the reactor."""
+
+RETRY_S = (0.05, 0.1, 0.25, 0.5, 1.0)
+"""Seconds between tries of a batch that fails; the last one repeats."""
+
+UNWELL_AFTER_S = 0.5
+"""Seconds of failing before new work is refused: another process may just
+be holding the file for a moment."""
+
+GIVE_UP_AFTER_S = 60.0
+"""Seconds of failing before the process ends and recovers from disk."""
+
+
+class Batch:
+    """One transaction's worth of units, with their places in the log."""
+
+    def __init__(self, units: list[Unit], last_seq: int) -> None:
+        self.units = units
+        self.inserts: dict[str, Task] = {}
+        self.updates: dict[str, Task] = {}
+        self.events: list[Event] = []
+        self.tokens: list[Token] = []
+        for unit in units:
+            for task in unit.tasks:
+                if unit.new or task.id in self.inserts:
+                    self.inserts[task.id] = task
+                else:
+                    self.updates[task.id] = task
+            for draft in unit.drafts:
+                last_seq += 1
+                self.events.append(numbered(draft, last_seq))
+            self.tokens.extend(unit.tokens)
+        self.last_seq = last_seq
+
+
+class Transaction(Protocol):
+    """What group commit needs of a database."""
+
+    def write(self, batch: Batch) -> None:
+        """Begin, and run all statements of the batch."""
+
+    def commit(self) -> None:
+        """Make it durable.  Runs outside the reactor thread."""
+
+    def rollback(self) -> None:
+        """Forget what was begun, if anything was; never raises."""
+
+
+class GroupCommit:
+    """Collects units and commits them in batches, in order.
+
+    :param run: runs a blocking callable, outside the reactor thread in a
+        real hub.
+    :param committed: told of each batch after its commit.
+    :param give_up: called once when the store has failed for a minute.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        database: Transaction,
+        run: Callable[[Callable[[], None]], Deferred[Any]],
+        last_seq: int,
+        committed: Callable[[Batch], None],
+        give_up: Callable[[], None],
+    ) -> None:
+        self._clock = clock
+        self._database = database
+        self._run = run
+        self._committed = committed
+        self._give_up = give_up
+        self._last_seq = last_seq
+        self._waiting: deque[Unit] = deque()
+        self._busy = False
+        self._failing_since: float | None = None
+        self._tries = 0
+        self._idle: list[Deferred[None]] = []
+
+    def add(self, unit: Unit) -> None:
+        """Hand over a unit; it goes with the next batch."""
+        self._waiting.append(unit)
+        if not self._busy:
+            self._busy = True
+            # Not now: what arrives in this turn of the reactor goes along.
+            self._clock.callLater(0, self._next)
+
+    def unwell(self) -> bool:
+        """Whether commits have been failing long enough to tell."""
+        since = self._failing_since
+        return since is not None and self._clock.seconds() - since >= UNWELL_AFTER_S
+
+    @property
+    def busy(self) -> bool:
+        """Whether a batch is waiting or under way."""
+        return self._busy
+
+    def idle(self) -> Deferred[None]:
+        """Fires when nothing waits any more."""
+        waiter: Deferred[None] = Deferred()
+        if self._busy:
+            self._idle.append(waiter)
+        else:
+            waiter.callback(None)
+        return waiter
+
+    def _next(self) -> None:
+        units: list[Unit] = []
+        changes = 0
+        while self._waiting and changes < BATCH:
+            size = max(1, len(self._waiting[0].tasks))
+            if units and changes + size > BATCH:
+                break
+            units.append(self._waiting.popleft())
+            changes += size
+        self._try(Batch(units, self._last_seq))
+
+    def _try(self, batch: Batch) -> None:
+        try:
+            self._database.write(batch)
+        except Exception:
+            self._failed(Failure(), batch)
+            return
+        self._run(self._database.commit).addCallbacks(
+            self._done, self._failed, callbackArgs=(batch,), errbackArgs=(batch,)
+        ).addErrback(lambda f: self.log.failure("after a commit", f))
+
+    def _done(self, _: object, batch: Batch) -> None:
+        if self._failing_since is not None:
+            self.log.info(
+                "the store works again after {seconds:.1f} s",
+                seconds=self._clock.seconds() - self._failing_since,
+            )
+            self._failing_since = None
+            self._tries = 0
+        self._last_seq = batch.last_seq
+        if self._waiting:
+            self._clock.callLater(0, self._next)
+        else:
+            self._busy = False
+        self._committed(batch)
+        if not self._busy:
+            waiters, self._idle = self._idle, []
+            for waiter in waiters:
+                waiter.callback(None)
+
+    def _failed(self, failure: Failure, batch: Batch) -> None:
+        self._database.rollback()
+        now = self._clock.seconds()
+        if self._failing_since is None:
+            self._failing_since = now
+            self.log.error(
+                "a commit failed and is tried again: {error}", error=failure.getErrorMessage()
+            )
+        if now - self._failing_since >= GIVE_UP_AFTER_S:
+            self.log.critical("the store has failed for 60 s; the hub ends to recover from disk")
+            self._give_up()
+            return
+        wait = RETRY_S[min(self._tries, len(RETRY_S) - 1)]
+        self._tries += 1
+        self._clock.callLater(wait, self._try, batch)

@@ -1,0 +1,1 @@
+"""Schema migrations; each runs once, all missing ones in one transaction."""

@@ -1,0 +1,113 @@
+"""The tables, in SQLAlchemy Core; ``migrations/`` makes them.
+
+The two must agree: a test compares what the migrations make with this.
+"""
+
+from __future__ import annotations
+
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Float,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    text,
+)
+
+metadata = MetaData()
+
+# SQLite gives a row number only to a plain INTEGER primary key.
+_Number = BigInteger().with_variant(Integer, "sqlite")
+
+meta = Table(
+    "meta",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("epoch", String(32), nullable=False),
+    Column("last_seq", BigInteger, nullable=False),
+)
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("number", _Number, primary_key=True, autoincrement=True),
+    Column("id", String(64), nullable=False, unique=True),
+    Column("status", String(16), nullable=False),
+    Column("description", Text, nullable=False),
+    Column("metadata", Text, nullable=False),
+    Column("priority", String(16), nullable=False),
+    Column("origin", String(16), nullable=False),
+    Column("pinned", String(128)),
+    Column("agent_id", String(128)),
+    Column("generation", BigInteger, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("max_attempts", Integer, nullable=False),
+    Column("progress", Float),
+    Column("result", Text),
+    Column("tokens_used", BigInteger),
+    Column("last_error", Text),
+    Column("submitted_by", String(128), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("updated_at", BigInteger, nullable=False),
+    Column("assigned_at", BigInteger),
+    Column("hold_s", Float, nullable=False),
+    Column("requeues", Integer, nullable=False),
+    Column("recover_due", BigInteger),
+    Column("output_bytes", BigInteger, nullable=False),
+    Column("ending", Text),
+    Column("idempotency_key", String(256)),
+    Column("body_hash", String(64)),
+)
+
+Index(
+    "tasks_by_key",
+    tasks.c.submitted_by,
+    tasks.c.idempotency_key,
+    unique=True,
+    sqlite_where=text("idempotency_key IS NOT NULL"),
+    postgresql_where=text("idempotency_key IS NOT NULL"),
+)
+# Completed tasks are most of the table and need no index to be found.
+Index(
+    "tasks_by_status",
+    tasks.c.status,
+    sqlite_where=text("status != 'completed'"),
+    postgresql_where=text("status != 'completed'"),
+)
+Index("tasks_by_agent", tasks.c.agent_id)
+
+events = Table(
+    "events",
+    metadata,
+    Column("seq", _Number, primary_key=True, autoincrement=False),
+    Column("topic", String(16), nullable=False),
+    Column("event", String(32), nullable=False),
+    Column("task_id", String(64)),
+    Column("agent_id", String(128)),
+    Column("generation", BigInteger),
+    Column("timestamp", BigInteger, nullable=False),
+    Column("payload", Text, nullable=False),
+)
+Index(
+    "events_by_task",
+    events.c.task_id,
+    events.c.seq,
+    sqlite_where=text("task_id IS NOT NULL"),
+    postgresql_where=text("task_id IS NOT NULL"),
+)
+
+tokens = Table(
+    "tokens",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("agent_id", String(128), nullable=False, index=True),
+    Column("prefix", String(16), nullable=False),
+    Column("scopes", String(128), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger),
+    Column("revoked_at", BigInteger),
+)

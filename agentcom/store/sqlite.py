@@ -1,0 +1,250 @@
+"""The store on SQLite: one writing connection, a pool of reading ones.
+
+WAL lets readers go on while a batch is written, and ``synchronous=FULL``
+makes a commit mean that it is on disk.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from agentcom.core.events import Event
+from agentcom.core.task import Task
+from agentcom.store import migrate
+from agentcom.store import statements as sql
+from agentcom.store.commit import Batch, GroupCommit
+from agentcom.store.interface import Loaded, TaskFilter, Token, Unit
+
+T = TypeVar("T")
+RunRead = Callable[[Callable[[], Any]], Deferred[Any]]
+
+BUSY_MS = 50
+"""Milliseconds the reactor may wait for another process's write lock."""
+
+
+def connect(path: str) -> sqlite3.Connection:
+    """A connection as the store wants it: WAL, FULL, explicit transactions."""
+    connection = sqlite3.connect(
+        path, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000
+    )
+    connection.execute("PRAGMA journal_mode=WAL")
+    connection.execute("PRAGMA synchronous=FULL")
+    return connection
+
+
+def connect_reader(path: str) -> sqlite3.Connection:
+    """A connection that cannot write."""
+    connection = connect(path)
+    connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
+def open_in_memory(clock: IReactorTime, give_up: Callable[[], None] = lambda: None) -> SqliteStore:
+    """A whole store in memory: everything runs at once, in the calling thread."""
+    connection = connect(":memory:")
+    migrate.upgrade(connection, lambda: "00000000")
+    return SqliteStore(
+        clock, connection, lambda: connection, maybeDeferred, maybeDeferred, give_up
+    )
+
+
+class SqliteTransaction:
+    """Writes a batch through the driver; see :class:`.commit.Transaction`."""
+
+    log = Logger()
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._connection = connection
+
+    def write(self, batch: Batch) -> None:
+        db = self._connection
+        db.execute("BEGIN IMMEDIATE")
+        if batch.inserts:
+            db.executemany(sql.INSERT_TASK, map(sql.task_row, batch.inserts.values()))
+        if batch.updates:
+            db.executemany(sql.UPDATE_TASK, map(sql.change_row, batch.updates.values()))
+        if batch.events:
+            db.executemany(sql.INSERT_EVENT, map(sql.event_row, batch.events))
+            db.execute(sql.SET_SEQ, (batch.last_seq,))
+        if batch.tokens:
+            db.executemany(sql.UPSERT_TOKEN, map(sql.token_row, batch.tokens))
+
+    def commit(self) -> None:
+        self._connection.execute("COMMIT")
+
+    def rollback(self) -> None:
+        # A failed statement may have ended the transaction by itself.
+        if self._connection.in_transaction:
+            try:
+                self._connection.execute("ROLLBACK")
+            except sqlite3.Error as e:
+                self.log.error("a rollback failed: {error}", error=str(e))
+
+
+class SqliteStore:
+    """:class:`.interface.Store` on SQLite.
+
+    :param connection: the writing one, on a schema made by :mod:`.migrate`.
+    :param open_reader: opens a further connection, for the calling thread.
+    :param run_commit: runs the commit outside the reactor thread.
+    :param run_read: the same for reads, several at a time.
+    :param give_up: see :class:`.commit.GroupCommit`.
+    :param free_bytes: the free disk space, in bytes.
+    :param min_free: bytes of free disk under which no new work is taken.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        clock: IReactorTime,
+        connection: sqlite3.Connection,
+        open_reader: Callable[[], sqlite3.Connection],
+        run_commit: Callable[[Callable[[], None]], Deferred[Any]],
+        run_read: RunRead,
+        give_up: Callable[[], None],
+        free_bytes: Callable[[], int] = lambda: 2**63,
+        min_free: int = 0,
+    ) -> None:
+        self._connection = connection
+        self._open_reader = open_reader
+        self._run_read = run_read
+        self._free_bytes = free_bytes
+        self._min_free = min_free
+        self._space: str | None = None
+        self._readers = threading.local()
+        self._reading: list[sqlite3.Connection] = []
+        self._listeners: list[Callable[[list[Event]], None]] = []
+        self._epoch, self._last_seq = connection.execute(sql.SELECT_META).fetchone()
+        self._version = self._data_version()
+        self._commits = GroupCommit(
+            clock,
+            SqliteTransaction(connection),
+            run_commit,
+            self._last_seq,
+            self._committed,
+            give_up,
+        )
+
+    def load(self) -> Loaded:
+        db = self._connection
+        tasks = [sql.to_task(row) for row in db.execute(*sql.select_live())]
+        return Loaded(tasks, self._all_tokens(db), self._epoch, self._last_seq)
+
+    def commit(self, unit: Unit) -> None:
+        self._commits.add(unit)
+
+    def on_commit(self, listener: Callable[[list[Event]], None]) -> None:
+        self._listeners.append(listener)
+
+    def idle(self) -> Deferred[None]:
+        return self._commits.idle()
+
+    def trouble(self) -> str | None:
+        if self._commits.unwell():
+            return "the store cannot be written to"
+        return self._space
+
+    def check_space(self) -> None:
+        free = self._free_bytes()
+        low = free < self._min_free
+        if low and self._space is None:
+            self.log.error(
+                "free disk space is down to {free} bytes, under {min_free}: no new work is taken",
+                free=free,
+                min_free=self._min_free,
+            )
+        elif not low and self._space is not None:
+            self.log.info("there is disk space again: {free} bytes", free=free)
+        self._space = "the disk is nearly full" if low else None
+
+    def new_tokens(self) -> list[Token] | None:
+        if self._commits.busy:
+            # The connection is in another thread's hands; the next look tells.
+            return None
+        version = self._data_version()
+        if version == self._version:
+            return None
+        self._version = version
+        return self._all_tokens(self._connection)
+
+    def task(self, task_id: str) -> Deferred[Task | None]:
+        return self._read(lambda db: _one(db.execute(sql.SELECT_TASK, (task_id,)), sql.to_task))
+
+    def task_by_key(self, submitted_by: str, key: str) -> Deferred[Task | None]:
+        return self._read(
+            lambda db: _one(db.execute(sql.SELECT_BY_KEY, (submitted_by, key)), sql.to_task)
+        )
+
+    def tasks(self, wanted: TaskFilter) -> Deferred[list[tuple[int, Task]]]:
+        statement, values = sql.select_tasks(wanted)
+        return self._read(
+            lambda db: [(row[0], sql.to_task(row[1:])) for row in db.execute(statement, values)]
+        )
+
+    def task_events(self, task_id: str, after: int, limit: int) -> Deferred[list[Event]]:
+        values = (task_id, after, limit, 0)
+        return self._read(
+            lambda db: [sql.to_event(row) for row in db.execute(sql.SELECT_TASK_EVENTS, values)]
+        )
+
+    def events(self, after: int, limit: int) -> Deferred[list[Event]]:
+        values = (after, limit, 0)
+        return self._read(
+            lambda db: [sql.to_event(row) for row in db.execute(sql.SELECT_EVENTS, values)]
+        )
+
+    def first_seq(self) -> Deferred[int]:
+        return self._read(lambda db: int(db.execute(sql.SELECT_FIRST_SEQ).fetchone()[0]))
+
+    def close(self) -> None:
+        """Close every connection.  Nothing may be under way."""
+        for reader in self._reading:
+            reader.close()
+        self._connection.close()
+
+    def _committed(self, batch: Batch) -> None:
+        self._last_seq = batch.last_seq
+        if batch.events:
+            for listener in self._listeners:
+                try:
+                    listener(batch.events)
+                except Exception:
+                    self.log.failure("while telling of committed events")
+        for unit in batch.units:
+            if unit.then is not None:
+                try:
+                    unit.then()
+                except Exception:
+                    self.log.failure("after a commit")
+
+    def _read(self, work: Callable[[sqlite3.Connection], T]) -> Deferred[T]:
+        return self._run_read(lambda: work(self._reader()))
+
+    def _reader(self) -> sqlite3.Connection:
+        found: sqlite3.Connection | None = getattr(self._readers, "connection", None)
+        if found is None:
+            found = self._open_reader()
+            self._readers.connection = found
+            if found is not self._connection:
+                self._reading.append(found)
+        return found
+
+    def _data_version(self) -> int:
+        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
+
+    @staticmethod
+    def _all_tokens(db: sqlite3.Connection) -> list[Token]:
+        return [sql.to_token(row) for row in db.execute(sql.SELECT_TOKENS)]
+
+
+def _one(cursor: sqlite3.Cursor, convert: Callable[[sql.Row], T]) -> T | None:
+    row = cursor.fetchone()
+    return None if row is None else convert(row)

@@ -1,0 +1,1 @@
+"""What crosses the wire, in both directions: one Struct a message."""

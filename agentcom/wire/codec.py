@@ -1,0 +1,182 @@
+"""JSON from strangers: decode in one pass in C, explain slowly when it fails.
+
+msgspec checks types and lengths while it decodes.  It does not bound depth,
+integers or escaped surrogates, and tells only the first error, so bytes are
+looked at before (cheap scans that nearly always settle it) and walked again
+only when something is wrong.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, TypeVar
+
+import msgspec
+
+from agentcom.core.ids import MAX_INTEGER
+from agentcom.errors import InvalidJSON, ValidationFailed
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+MAX_DEPTH = 64
+ERRORS_TOLD = 50
+DETAIL_LENGTH = 200
+TEXT_KEPT = 2_000
+
+# Only a run of 16 digits can hold an integer past 2**53, only an exponent of
+# three digits a number past the floats; only \ud8.. to \udf..
+# can escape half a character, which no UTF-8 store takes.
+_BIG_NUMBER = re.compile(rb"\d{16}|[eE]\+?\d{3}")
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
+_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
+
+encode = msgspec.json.Encoder().encode
+_decode_any = msgspec.json.Decoder().decode
+_canonical = msgspec.json.Encoder(order="sorted").encode
+
+
+def decode(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
+    """Decode a body or frame into the decoder's Struct.
+
+    :raises InvalidJSON: no JSON object, nested over 64 deep, bad UTF-8.
+    :raises ValidationFailed: JSON, and some fields are missing or wrong.
+    """
+    suspect = _suspect(data)
+    if not suspect:
+        try:
+            return decoder.decode(data)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            pass
+    value = decode_object(data)
+    struct: type[T] = decoder.type
+    errors = explain(value, struct)
+    if errors:
+        raise ValidationFailed(errors)
+    # The scan was over-careful: long digits in a string, a paired surrogate.
+    try:
+        return decoder.decode(data)
+    except msgspec.DecodeError as e:
+        raise ValidationFailed([{"field": "", "error": "invalid_value", "detail": str(e)}]) from e
+
+
+def decode_object(data: bytes) -> dict[str, Any]:
+    """Decode any JSON object, depth and UTF-8 checked.
+
+    :raises InvalidJSON: it is none.
+    """
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        raise InvalidJSON("the text is not UTF-8") from None
+    if depth_over(data, MAX_DEPTH):
+        raise InvalidJSON(f"nested over {MAX_DEPTH} deep")
+    try:
+        value = _decode_any(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ValueError):
+        raise InvalidJSON("the text is not JSON, or has a number out of range") from None
+    if not isinstance(value, dict):
+        raise InvalidJSON("the JSON is not an object")
+    return value
+
+
+def depth_over(data: bytes, limit: int) -> bool:
+    """Whether brackets outside strings nest deeper than ``limit``."""
+    if data.count(b"{") + data.count(b"[") <= limit:
+        return False
+    depth = 0
+    for match in _BRACKETS.finditer(data):
+        token = match.group()
+        if token in (b"{", b"["):
+            depth += 1
+            if depth > limit:
+                return True
+        elif token in (b"}", b"]"):
+            depth -= 1
+    return False
+
+
+def canonical(value: object) -> bytes:
+    """JSON with sorted keys, for comparing what two bodies say."""
+    return _canonical(value)
+
+
+def explain(value: dict[str, Any], struct: type[msgspec.Struct]) -> list[dict[str, str]]:
+    """Every field that is missing or wrong, as PROTOCOL.md section 3 lists them."""
+    errors: list[dict[str, str]] = []
+    for field in msgspec.structs.fields(struct):
+        name = field.encode_name
+        given = value.get(name)
+        if given is None:
+            if field.required:
+                errors.append(_error(name, "required", "this field is required"))
+            continue
+        unstorable = _unstorable(given)
+        if unstorable:
+            errors.append(_error(name, "invalid_value", unstorable))
+            continue
+        if field.type is msgspec.Raw:
+            continue
+        try:
+            msgspec.convert(given, field.type)
+        except (msgspec.ValidationError, ValueError, RecursionError) as e:
+            errors.append(_error(name, _kind(str(e)), str(e)))
+    return errors[:ERRORS_TOLD]
+
+
+def cut(text: str | None, limit: int = TEXT_KEPT) -> str | None:
+    """``error`` and ``reason`` texts are cut, not refused (section 3)."""
+    return text if text is None or len(text) <= limit else text[:limit]
+
+
+def _suspect(data: bytes) -> bool:
+    return (
+        data.count(b"{") + data.count(b"[") > MAX_DEPTH
+        or _BIG_NUMBER.search(data) is not None
+        or (b"\\u" in data and _SURROGATE.search(data) is not None)
+        or not data.isascii()
+        and not _is_utf8(data)
+    )
+
+
+def _is_utf8(data: bytes) -> bool:
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _unstorable(value: object) -> str | None:
+    """Why a value could not be kept and given back unchanged, if so.
+
+    A plain stack: the depth was bounded before, the width was not.
+    """
+    stack = [value]
+    while stack:
+        item = stack.pop()
+        if isinstance(item, bool):
+            continue
+        if isinstance(item, int):
+            if abs(item) > MAX_INTEGER:
+                return "an integer beyond 2**53"
+        elif isinstance(item, str):
+            if not item.isascii() and any("\ud800" <= c <= "\udfff" for c in item):
+                return "half of a surrogate pair"
+        elif isinstance(item, dict):
+            stack.extend(item)
+            stack.extend(item.values())
+        elif isinstance(item, list):
+            stack.extend(item)
+    return None
+
+
+def _kind(message: str) -> str:
+    if "length <=" in message:
+        return "too_long"
+    if message.startswith("Expected `") and ", got `" in message:
+        return "wrong_type"
+    return "invalid_value"
+
+
+def _error(field: str, kind: str, detail: str) -> dict[str, str]:
+    return {"field": field, "error": kind, "detail": detail[:DETAIL_LENGTH]}

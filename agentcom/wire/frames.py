@@ -1,0 +1,312 @@
+"""The WebSocket frames of PROTOCOL.md section 3, one Struct each.
+
+Frames from an agent carry their limits in their types, so decoding checks
+them.  :data:`FROM_AGENT` is the one table from a ``type`` to its Struct.
+Fields that the hub does not know are ignored.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import UNSET, Meta, Raw, UnsetType
+
+from agentcom.core.agent import Presence
+from agentcom.core.ids import MAX_INTEGER
+
+AgentId = Annotated[str, Meta(min_length=1, max_length=128)]
+TaskId = Annotated[str, Meta(min_length=1, max_length=128)]
+Token = Annotated[str, Meta(min_length=1, max_length=256)]
+Name = Annotated[str, Meta(max_length=256)]
+StatusText = Annotated[str, Meta(max_length=256)]
+Description = Annotated[str, Meta(max_length=10_000)]
+ChannelName = Annotated[str, Meta(min_length=1, max_length=64)]
+Capabilities = Annotated[list[Annotated[str, Meta(max_length=256)]], Meta(max_length=256)]
+Labels = Annotated[dict[str, Annotated[str, Meta(max_length=256)]], Meta(max_length=64)]
+Slots = Annotated[int, Meta(ge=1, le=10_000)]
+Generation = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
+Count = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
+NO_JSON = Raw(b"")
+"""Where any JSON value may stand, and none did."""
+
+JSONObject = dict[str, Any]
+MessageType = Annotated[str, Meta(min_length=1, max_length=64)]
+MessageId = Annotated[str, Meta(min_length=1, max_length=64)]
+
+
+class FromAgent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
+    """What every frame may carry; ``ref`` is repeated in its reply."""
+
+    ref: Raw = NO_JSON
+
+
+class TaskMention(msgspec.Struct, frozen=True):
+    """A task that an agent says it is working on."""
+
+    task_id: TaskId
+    generation: Generation | None = None
+
+
+class Identify(FromAgent, frozen=True, kw_only=True, tag="identify"):
+    agent_id: AgentId
+    token: Token
+    name: Name | None = None
+    status: StatusText | None = None
+    capabilities: Capabilities | None = None
+    slots: Slots | None = None
+    labels: Labels | None = None
+    tasks: Annotated[list[TaskMention], Meta(max_length=10_000)] | None = None
+    presence: Presence | None = None
+
+
+class Ping(FromAgent, frozen=True, kw_only=True, tag="ping"):
+    pass
+
+
+class SetStatus(FromAgent, frozen=True, kw_only=True, tag="status"):
+    status: StatusText
+
+
+class ListAgents(FromAgent, frozen=True, kw_only=True, tag="list_agents"):
+    pass
+
+
+class SendMessage(FromAgent, frozen=True, kw_only=True, tag="message"):
+    payload: JSONObject
+    to: AgentId | None = None
+    message_type: MessageType | None = None
+    reply_to: MessageId | None = None
+
+
+class ChannelSubscribe(FromAgent, frozen=True, kw_only=True, tag="channel_subscribe"):
+    channel: ChannelName
+
+
+class ChannelUnsubscribe(FromAgent, frozen=True, kw_only=True, tag="channel_unsubscribe"):
+    channel: ChannelName
+
+
+class ChannelPublish(FromAgent, frozen=True, kw_only=True, tag="channel_publish"):
+    channel: ChannelName
+    payload: JSONObject
+    message_type: MessageType | None = None
+    reply_to: MessageId | None = None
+
+
+class ChannelHistory(FromAgent, frozen=True, kw_only=True, tag="channel_history"):
+    channel: ChannelName
+    limit: Annotated[int, Meta(ge=1, le=1_000)] | None = None
+    since: Count | None = None
+
+
+class ListChannels(FromAgent, frozen=True, kw_only=True, tag="list_channels"):
+    pass
+
+
+class Report(FromAgent, frozen=True, kw_only=True):
+    """What the reports of section 3.2 share."""
+
+    task_id: TaskId
+    generation: Generation | None = None
+
+
+class TaskAccepted(Report, frozen=True, kw_only=True, tag="task_accepted"):
+    pass
+
+
+class TaskProgress(Report, frozen=True, kw_only=True, tag="task_progress"):
+    progress: float | None = None
+    message: str | None = None
+    output: str | None = None
+    cost: JSONObject | None = None
+
+
+class TaskComplete(Report, frozen=True, kw_only=True, tag="task_complete"):
+    result: Raw = NO_JSON
+    tokens_used: Count | None = None
+
+
+class TaskFailed(Report, frozen=True, kw_only=True, tag="task_failed"):
+    error: str | None = None
+    reason: str | None = None
+    retryable: bool | None = None
+
+
+class TaskRecovering(Report, frozen=True, kw_only=True, tag="task_recovering"):
+    last_status: StatusText | None = None
+
+
+class TaskRejected(Report, frozen=True, kw_only=True, tag="task_rejected"):
+    reason: str | None = None
+
+
+class StateReport(Report, frozen=True, kw_only=True, tag="state_report"):
+    status: StatusText | None = None
+
+
+class AgentRestarting(FromAgent, frozen=True, kw_only=True, tag="agent_restarting"):
+    reason: str | None = None
+
+
+class Drain(FromAgent, frozen=True, kw_only=True, tag="drain"):
+    reason: str | None = None
+
+
+class WakeResult(FromAgent, frozen=True, kw_only=True, tag="wake_result"):
+    pass
+
+
+class ResourceReport(FromAgent, frozen=True, kw_only=True, tag="resource_report"):
+    pass
+
+
+FRAME_TYPES: tuple[type[FromAgent], ...] = (
+    Identify,
+    Ping,
+    SetStatus,
+    ListAgents,
+    SendMessage,
+    ChannelSubscribe,
+    ChannelUnsubscribe,
+    ChannelPublish,
+    ChannelHistory,
+    ListChannels,
+    TaskAccepted,
+    TaskProgress,
+    TaskComplete,
+    TaskFailed,
+    TaskRecovering,
+    TaskRejected,
+    StateReport,
+    AgentRestarting,
+    Drain,
+    WakeResult,
+    ResourceReport,
+)
+
+FROM_AGENT: dict[str, type[FromAgent]] = {
+    str(cls.__struct_config__.tag): cls for cls in FRAME_TYPES
+}
+
+
+class ToAgent(
+    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True
+):
+    """What the replies share: the ``ref`` of the frame that they answer."""
+
+    ref: Raw | UnsetType = UNSET
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What the hub allows on this connection, told in ``identified``."""
+
+    max_frame_bytes: int
+    max_task_bytes: int
+    ping_interval_s: float
+    silence_limit_s: float
+    send_buffer_bytes: int
+    hold_s: float
+
+
+class Identified(ToAgent, frozen=True, kw_only=True, tag="identified"):
+    """``tasks`` says for each task named in ``identify`` whether to go on."""
+
+    agent_id: str
+    limits: Limits
+    tasks: list[dict[str, Any]] | UnsetType = UNSET
+
+
+class Pong(ToAgent, frozen=True, kw_only=True, tag="pong"):
+    timestamp: int
+
+
+class StatusUpdated(ToAgent, frozen=True, kw_only=True, tag="status_updated"):
+    pass
+
+
+class Agents(ToAgent, frozen=True, kw_only=True, tag="agents"):
+    agents: list[dict[str, Any]]
+
+
+class MessageSent(ToAgent, frozen=True, kw_only=True, tag="message_sent"):
+    id: str
+    note: str | None = None
+
+
+class Channels(ToAgent, frozen=True, kw_only=True, tag="channels"):
+    channels: list[dict[str, Any]]
+
+
+class TaskAck(ToAgent, frozen=True, kw_only=True, tag="task_ack"):
+    task_id: str
+    status: str
+    outcome: str | None = None
+
+
+class TaskContinue(ToAgent, frozen=True, kw_only=True, tag="task_continue"):
+    task_id: str
+    generation: int
+
+
+class TaskReassign(ToAgent, frozen=True, kw_only=True, tag="task_reassign"):
+    task_id: str
+
+
+class StateReportAck(ToAgent, frozen=True, kw_only=True, tag="state_report_ack"):
+    task_id: str
+    action: str
+
+
+class Draining(ToAgent, frozen=True, kw_only=True, tag="draining"):
+    pass
+
+
+class TaskAssign(ToAgent, frozen=True, kw_only=True, tag="task_assign"):
+    """The first four fields are version 1."""
+
+    task_id: str
+    description: str
+    metadata: Raw
+    assigned_at: int
+    generation: int
+    attempt: int
+    priority: str
+    submitted_by: str
+    submitted_at: int
+    deadline: int | None = None
+
+
+class TaskCancelled(ToAgent, frozen=True, kw_only=True, tag="task_cancelled"):
+    task_id: str
+    generation: int
+    reason: str
+
+
+class Message(ToAgent, frozen=True, kw_only=True, tag="message"):
+    """``from`` is the token's agent, always; ``reply_to`` may be null."""
+
+    id: str
+    sender: str = msgspec.field(name="from")
+    message_type: str
+    payload: JSONObject
+    reply_to: str | UnsetType | None = UNSET
+    timestamp: int
+
+
+class AgentJoined(ToAgent, frozen=True, kw_only=True, tag="agent_joined"):
+    agent: dict[str, Any]
+
+
+class AgentLeft(ToAgent, frozen=True, kw_only=True, tag="agent_left"):
+    agent_id: str
+
+
+class StatusChanged(ToAgent, frozen=True, kw_only=True, tag="status_changed"):
+    agent: dict[str, Any]
+
+
+class PresenceDiff(ToAgent, frozen=True, kw_only=True, tag="presence_diff"):
+    joined: list[dict[str, Any]]
+    left: list[str]
+    changed: list[dict[str, Any]]

@@ -1,0 +1,51 @@
+"""Bodies of the HTTP API, one Struct each: PROTOCOL.md section 4."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+from msgspec import Meta
+
+from agentcom.wire.frames import AgentId, Description, JSONObject, MessageId, MessageType
+
+IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=256)]
+Scope = Annotated[str, Meta(max_length=16)]
+
+
+class PushTask(msgspec.Struct, frozen=True, kw_only=True):
+    """``POST /api/admin/push-task``."""
+
+    agent_id: AgentId
+    description: Description
+    metadata: JSONObject | None = None
+    idempotency_key: IdempotencyKey | None = None
+
+
+class CreateToken(msgspec.Struct, frozen=True, kw_only=True):
+    """``POST /admin/tokens``.  ``expires_in_s`` is in seconds from now."""
+
+    agent_id: AgentId
+    scopes: Annotated[list[Scope], Meta(min_length=1, max_length=8)] | None = None
+    expires_in_s: Annotated[float, Meta(gt=0, le=1e10)] | None = None
+
+
+class Register(msgspec.Struct, frozen=True, kw_only=True):
+    """``POST /api/onboard/register``."""
+
+    agent_id: AgentId
+
+
+class PostMessage(msgspec.Struct, frozen=True, kw_only=True):
+    """``POST /api/message``; the sender is the token's agent, whatever it says."""
+
+    payload: JSONObject
+    to: AgentId | None = None
+    type: MessageType | None = None
+    reply_to: MessageId | None = None
+
+
+class CancelTask(msgspec.Struct, frozen=True, kw_only=True):
+    """``POST /api/tasks/:id/cancel``; the body may be absent."""
+
+    reason: str | None = None
