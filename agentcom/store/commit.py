@@ -19,7 +19,8 @@ from twisted.python.failure import Failure
 
 from agentcom.core.events import Event, numbered
 from agentcom.core.task import Task
-from agentcom.store.interface import Token, Unit
+from agentcom.core.tokens import Token
+from agentcom.store.interface import Unit
 
 BATCH = 64
 """Changes in one transaction at the most: more holds up the reactor."""

@@ -14,22 +14,7 @@ from twisted.internet.defer import Deferred
 
 from agentcom.core.events import Draft, Event
 from agentcom.core.task import Task
-
-
-class Token(msgspec.Struct, frozen=True, kw_only=True):
-    """A token as it is stored: never itself, only its hash.
-
-    Times are Unix milliseconds.  A revoked token stays, so that its agent
-    id remains known.
-    """
-
-    hash: str
-    agent_id: str
-    prefix: str
-    scopes: tuple[str, ...]
-    created_at: int
-    expires_at: int | None = None
-    revoked_at: int | None = None
+from agentcom.core.tokens import Token
 
 
 class Unit(msgspec.Struct):

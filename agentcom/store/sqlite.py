@@ -6,9 +6,11 @@ makes a commit mean that it is on disk.
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import threading
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 from twisted.internet.defer import Deferred, maybeDeferred
@@ -17,10 +19,12 @@ from twisted.logger import Logger
 
 from agentcom.core.events import Event
 from agentcom.core.task import Task
+from agentcom.errors import StartError
 from agentcom.store import migrate
 from agentcom.store import statements as sql
 from agentcom.store.commit import Batch, GroupCommit
-from agentcom.store.interface import Loaded, TaskFilter, Token, Unit
+from agentcom.core.tokens import Token
+from agentcom.store.interface import Loaded, TaskFilter, Unit
 
 T = TypeVar("T")
 RunRead = Callable[[Callable[[], Any]], Deferred[Any]]
@@ -43,6 +47,24 @@ def connect_reader(path: str) -> sqlite3.Connection:
     """A connection that cannot write."""
     connection = connect(path)
     connection.execute("PRAGMA query_only=ON")
+    return connection
+
+
+def open_file(path: Path, epoch: Callable[[], str]) -> sqlite3.Connection:
+    """Open a database file for writing, made or upgraded to this version.
+
+    :raises StartError: it cannot be used.
+    """
+    try:
+        connection = connect(str(path))
+        os.chmod(path, 0o600)
+    except (sqlite3.Error, OSError) as e:
+        raise StartError(f"cannot open the database {path}: {e}") from e
+    try:
+        migrate.prepare(path, connection, epoch)
+    except BaseException:
+        connection.close()
+        raise
     return connection
 
 
@@ -202,7 +224,7 @@ class SqliteStore:
         )
 
     def first_seq(self) -> Deferred[int]:
-        return self._read(lambda db: int(db.execute(sql.SELECT_FIRST_SEQ).fetchone()[0]))
+        return self._read(lambda db: db.execute(sql.SELECT_FIRST_SEQ).fetchone()[0] or 0)
 
     def close(self) -> None:
         """Close every connection.  Nothing may be under way."""

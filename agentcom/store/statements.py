@@ -18,7 +18,8 @@ from sqlalchemy.dialects import sqlite
 from agentcom.core.events import Event
 from agentcom.core.task import Ending, Priority, Status, Task
 from agentcom.store import schema
-from agentcom.store.interface import TaskFilter, Token
+from agentcom.core.tokens import Token
+from agentcom.store.interface import TaskFilter
 
 _DIALECT = sqlite.dialect(paramstyle="qmark")
 
@@ -98,7 +99,7 @@ SELECT_EVENTS, _ = _sql(
     .order_by(_e.c.seq)
     .limit(bindparam("most"))
 )
-SELECT_FIRST_SEQ, _ = _sql(select(func.coalesce(func.min(_e.c.seq), 0)))
+SELECT_FIRST_SEQ, _ = _sql(select(func.min(_e.c.seq)))
 
 # The rows below are built in these orders: a change of the schema that
 # breaks them must not start.

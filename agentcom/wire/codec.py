@@ -23,10 +23,10 @@ ERRORS_TOLD = 50
 DETAIL_LENGTH = 200
 TEXT_KEPT = 2_000
 
-# Only a run of 16 digits can hold an integer past 2**53, only an exponent of
-# three digits a number past the floats; only \ud8.. to \udf..
-# can escape half a character, which no UTF-8 store takes.
-_BIG_NUMBER = re.compile(rb"\d{16}|[eE]\+?\d{3}")
+# Only a number of 16 digits can be an integer past 2**53, only one with an
+# exponent of three past the floats; only \ud8.. to \udf.. can escape half a
+# character, which no UTF-8 store takes.
+_BIG_NUMBER = re.compile(rb"[\s:,\[]-?(?:\d{16}|\d[\d.]*[eE]\+?\d{3})")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
 
@@ -41,12 +41,9 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     :raises InvalidJSON: no JSON object, nested over 64 deep, bad UTF-8.
     :raises ValidationFailed: JSON, and some fields are missing or wrong.
     """
-    suspect = _suspect(data)
-    if not suspect:
-        try:
-            return decoder.decode(data)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-            pass
+    found = decode_quickly(data, decoder)
+    if found is not None:
+        return found
     value = decode_object(data)
     struct: type[T] = decoder.type
     errors = explain(value, struct)
@@ -57,6 +54,16 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         return decoder.decode(data)
     except msgspec.DecodeError as e:
         raise ValidationFailed([{"field": "", "error": "invalid_value", "detail": str(e)}]) from e
+
+
+def decode_quickly(data: bytes, decoder: msgspec.json.Decoder[T]) -> T | None:
+    """Decode what is plainly good; ``None`` says that it needs a closer look."""
+    if _suspect(data):
+        return None
+    try:
+        return decoder.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
 
 
 def decode_object(data: bytes) -> dict[str, Any]:

@@ -190,6 +190,15 @@ FROM_AGENT: dict[str, type[FromAgent]] = {
 }
 
 
+REPORTS: tuple[type[FromAgent], ...] = tuple(c for c in FRAME_TYPES if issubclass(c, Report))
+OF_CHANNELS: tuple[type[FromAgent], ...] = (
+    ChannelSubscribe,
+    ChannelUnsubscribe,
+    ChannelPublish,
+    ChannelHistory,
+)
+
+
 class ToAgent(
     msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True
 ):

@@ -1,0 +1,60 @@
+"""Wires one hub to its edges: the agent map, the Klein API, the site.
+
+The service does it with a file and a reactor, :mod:`agentcom.testing` with
+memory and a clock; this is all that they share.
+"""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IReactorTime
+
+from agentcom.config import Config
+from agentcom.core.ids import Ids
+from agentcom.http.admin import AdminRoutes
+from agentcom.http.agents import AgentRoutes
+from agentcom.http.events import EventRoutes
+from agentcom.http.routing import Api
+from agentcom.site import AgentComSite, make_site
+from agentcom.http.tasks import TaskRoutes
+from agentcom.hub.hub import Hub
+from agentcom.hub.link import Roster
+from agentcom.store.interface import Store
+from agentcom.wire.frames import Limits
+from agentcom.ws.factory import AgentFactory
+
+MAX_TASK = 512 * 1024
+"""Bytes of one encoded task (PROTOCOL.md section 3)."""
+
+HOLD_S = 30.0
+"""Seconds that a vanished agent keeps a task, unless the task says otherwise."""
+
+
+class Assembly:
+    """One hub with everything in front of it.
+
+    :ivar site: serves WebSocket and HTTP on whatever it is made to listen on.
+    """
+
+    def __init__(self, store: Store, clock: IReactorTime, ids: Ids, config: Config) -> None:
+        agents: Roster = {}
+        self.hub = Hub(store, clock, ids, agents, config.presence_limit)
+        limits = Limits(
+            max_frame_bytes=config.max_frame,
+            max_task_bytes=MAX_TASK,
+            ping_interval_s=config.ping_s,
+            silence_limit_s=config.silence_s,
+            send_buffer_bytes=config.send_buffer,
+            hold_s=HOLD_S,
+        )
+        self.factory = AgentFactory(self.hub, agents, clock, limits)
+        self.streams = EventRoutes(self.hub, clock)
+        self.api = Api(
+            self.hub,
+            [
+                *TaskRoutes(self.hub, MAX_TASK).routes(),
+                *AgentRoutes(self.hub).routes(),
+                *AdminRoutes(self.hub, config.open_registration).routes(),
+                *self.streams.routes(),
+            ],
+        )
+        self.site: AgentComSite = make_site(self.api, self.factory, clock)

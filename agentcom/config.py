@@ -1,0 +1,100 @@
+"""The hub's settings: checked once, frozen, passed on.
+
+``tap.py`` turns command-line options into a :class:`Config`; everything else
+is given what it needs of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import msgspec
+
+from agentcom.errors import StartError
+
+DEFAULT_LISTEN = "tcp:4000:interface=127.0.0.1"
+MIB = 1024 * 1024
+
+
+class Config(msgspec.Struct, frozen=True, kw_only=True):
+    """Settings of one hub.
+
+    :ivar listen: Twisted server endpoint strings.
+    :ivar database: the SQLite file.
+    :ivar min_free: bytes of free disk under which no new work is taken.
+    :ivar presence_limit: agents up to which ``presence: auto`` gets events.
+    :ivar drain_s: seconds that a stop may take.
+    :ivar send_buffer: bytes that may wait for an agent that reads slowly.
+    :ivar ping_s: seconds between pings to a silent agent.
+    :ivar silence_s: seconds of silence after which a connection is closed.
+    """
+
+    listen: tuple[str, ...] = (DEFAULT_LISTEN,)
+    data_dir: Path
+    database: Path
+    min_free: int = 256 * MIB
+    presence_limit: int = 200
+    open_registration: bool = False
+    drain_s: float = 10.0
+    max_frame: int = MIB
+    send_buffer: int = 8 * MIB
+    ping_s: float = 20.0
+    silence_s: float = 60.0
+
+
+def data_dir_of(option: str | None, environ: Mapping[str, str]) -> Path:
+    """The data directory: the option, else ``$AGENTCOM_HOME``, else ``~/.agentcom``."""
+    chosen = option or environ.get("AGENTCOM_HOME")
+    return Path(chosen).absolute() if chosen else Path.home() / ".agentcom"
+
+
+def database_of(url: str | None, data_dir: Path) -> Path:
+    """The SQLite file that a database URL names.
+
+    :raises StartError: the URL is not one that this version can use.
+    """
+    if not url:
+        return data_dir / "agentcom.db"
+    parts = urlsplit(url)
+    if parts.scheme != "sqlite" or parts.netloc or len(parts.path) < 2:
+        raise StartError(
+            f"--database {_without_password(url)}: use sqlite:////absolute/path or sqlite:///relative"
+        )
+    return Path(parts.path[1:]).absolute()
+
+
+def number(
+    name: str, text: str, least: float, most: float, *, whole: bool = False
+) -> float:
+    """An option's number.
+
+    :raises StartError: it is none, or out of bounds.
+    """
+    try:
+        value = float(int(text)) if whole else float(text)
+    except ValueError:
+        kind = "a whole number" if whole else "a number"
+        raise StartError(f"--{name} must be {kind}, not {text!r}") from None
+    if not least <= value <= most:
+        raise StartError(f"--{name} must be from {least:g} to {most:g}, not {text}")
+    return value
+
+
+def size(name: str, text: str) -> int:
+    """An option's number of bytes: ``1048576``, ``512KiB``, ``256MiB``, ``2GiB``.
+
+    :raises StartError: it is none.
+    """
+    units = {"KiB": 1024, "MiB": MIB, "GiB": 1024 * MIB, "": 1}
+    for unit, factor in units.items():
+        digits = text.removesuffix(unit).strip()
+        if text.endswith(unit) and digits.isascii() and digits.isdigit():
+            return int(digits) * factor
+    raise StartError(f"--{name} must be a size such as 256MiB, not {text!r}")
+
+
+def _without_password(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname or ''}{parts.path}"

@@ -1,0 +1,138 @@
+"""Tokens, and the registration of new agents."""
+
+from __future__ import annotations
+
+from agentcom.core.ids import ADMIN_ID, valid_new_agent_id
+from agentcom.errors import AgentIdTaken, Forbidden, Unauthorized, ValidationFailed
+from agentcom.http.routing import Answer, Call, Route
+from agentcom.core.tokens import ADMIN, DEFAULT_SCOPES, ENROLL, SCOPES
+from agentcom.hub.hub import Hub
+from agentcom.wire.http import CreateToken, Register
+
+
+class AdminRoutes:
+    """The routes under ``/admin``, and onboarding.
+
+    :param open_registration: anybody may register an agent.
+    """
+
+    def __init__(self, hub: Hub, open_registration: bool) -> None:
+        self._hub = hub
+        self._open_registration = open_registration
+
+    def routes(self) -> list[Route]:
+        """What is served, and what each needs."""
+        return [
+            Route(
+                method="POST",
+                path="/admin/tokens",
+                name="create_token",
+                scope=ADMIN,
+                body=CreateToken,
+                handler=self.create,
+            ),
+            Route(
+                method="GET", path="/admin/tokens", name="list_tokens", scope=ADMIN, handler=self.list
+            ),
+            Route(
+                method="DELETE",
+                path="/admin/tokens/<agent_id>",
+                name="revoke_tokens",
+                # An agent may revoke its own: the handler looks whose they are.
+                scope=None,
+                handler=self.revoke,
+            ),
+            Route(
+                method="POST",
+                path="/api/onboard/register",
+                name="register",
+                scope=None if self._open_registration else ENROLL,
+                body=Register,
+                handler=self.register,
+            ),
+        ]
+
+    async def create(self, call: Call) -> Answer:
+        """Make a token; it is shown this once."""
+        body: CreateToken = call.body
+        scopes = tuple(dict.fromkeys(body.scopes or DEFAULT_SCOPES))
+        unknown = [s for s in scopes if s not in SCOPES]
+        if unknown:
+            raise _invalid("scopes", "must be of " + ", ".join(SCOPES))
+        _check_id(body.agent_id, may_be_admin=ADMIN in scopes)
+        self._hub.check_open()
+        expires_at = None
+        if body.expires_in_s is not None:
+            expires_at = self._hub.now() + int(body.expires_in_s * 1000)
+        secret, token = await self._hub.auth.create(body.agent_id, scopes, expires_at)
+        return Answer(
+            201,
+            {
+                "agent_id": token.agent_id,
+                "token": secret,
+                "scopes": token.scopes,
+                "expires_at": token.expires_at,
+            },
+        )
+
+    def list(self, call: Call) -> Answer:
+        """The tokens that can be used, without their secrets."""
+        return Answer(
+            200,
+            {
+                "tokens": [
+                    {
+                        "agent_id": t.agent_id,
+                        "token_prefix": t.prefix,
+                        "scopes": t.scopes,
+                        "created_at": t.created_at,
+                        "expires_at": t.expires_at,
+                    }
+                    for t in self._hub.auth.everything()
+                ]
+            },
+        )
+
+    async def revoke(self, call: Call) -> Answer:
+        """Revoke all tokens of an agent."""
+        agent_id = call.args["agent_id"]
+        if call.token is None:
+            raise Unauthorized
+        if ADMIN not in call.token.scopes and call.token.agent_id != agent_id:
+            raise Forbidden(ADMIN)
+        revoked = await self._hub.auth.revoke(agent_id)
+        return Answer(200, {"status": "revoked", "agent_id": agent_id, "tokens": revoked})
+
+    async def register(self, call: Call) -> Answer:
+        """Give a new agent its token and the addresses of the hub."""
+        agent_id: str = call.body.agent_id
+        _check_id(agent_id, may_be_admin=False)
+        if self._hub.auth.knows(agent_id):
+            raise AgentIdTaken(agent_id=agent_id)
+        self._hub.check_open()
+        secret, _ = await self._hub.auth.create(agent_id, DEFAULT_SCOPES)
+        secure = "s" if call.request.isSecure() else ""
+        host = (call.request.getHeader("host") or "localhost").strip()
+        return Answer(
+            201,
+            {
+                "agent_id": agent_id,
+                "token": secret,
+                "hub_ws_url": f"ws{secure}://{host}/ws",
+                "hub_api_url": f"http{secure}://{host}",
+            },
+        )
+
+
+def _check_id(agent_id: str, may_be_admin: bool) -> None:
+    if agent_id == ADMIN_ID and may_be_admin:
+        return
+    if not valid_new_agent_id(agent_id):
+        raise _invalid(
+            "agent_id",
+            "1 to 128 of A-Z a-z 0-9 . _ : @ -, and not 'broadcast' or 'admin'",
+        )
+
+
+def _invalid(field: str, detail: str) -> ValidationFailed:
+    return ValidationFailed([{"field": field, "error": "invalid_value", "detail": detail}])

@@ -1,0 +1,100 @@
+"""Who is connected, whether the hub is well, and messages to agents."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from agentcom.errors import AgentNotFound
+from agentcom.http.errors import RETRY_AFTER_S
+from agentcom.http.routing import Answer, Call, Route
+from agentcom.core.tokens import AGENT, SUBMIT
+from agentcom.hub.hub import Hub
+from agentcom.wire.http import PostMessage
+
+SERVICE = "agent_com"
+
+
+class AgentRoutes:
+    """Health, readiness, agents, messages."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    def routes(self) -> list[Route]:
+        """What is served, and what each needs."""
+        return [
+            Route(method="GET", path="/health", name="health", scope=None, handler=self.health),
+            Route(method="GET", path="/ready", name="ready", scope=None, handler=self.ready),
+            Route(
+                method="GET", path="/api/agents", name="list_agents", scope=None, handler=self.list
+            ),
+            Route(
+                method="GET",
+                path="/api/agents/<agent_id>",
+                name="get_agent",
+                scope=SUBMIT,
+                handler=self.get,
+            ),
+            Route(
+                method="POST",
+                path="/api/message",
+                name="send_message",
+                scope=AGENT,
+                body=PostMessage,
+                required=("payload",),
+                handler=self.message,
+            ),
+        ]
+
+    def health(self, call: Call) -> Answer:
+        """The process answers."""
+        connected = len(self._hub.roster)
+        return Answer(200, {"status": "ok", "service": SERVICE, "agents_connected": connected})
+
+    def ready(self, call: Call) -> Answer:
+        """Whether new work is taken, and why not."""
+        trouble = self._hub.trouble()
+        if trouble is None:
+            return Answer(200, {"status": "ready"})
+        headers = ((b"retry-after", b"%d" % RETRY_AFTER_S),)
+        return Answer(503, {"status": "not_ready", "reason": trouble}, headers)
+
+    def list(self, call: Call) -> Answer:
+        """The connected agents."""
+        links = self._hub.roster.values()
+        return Answer(200, {"agents": [self._hub.info(link) for link in links]})
+
+    async def get(self, call: Call) -> Answer:
+        """One agent, with its tasks; one that is away shows what is held for it."""
+        agent_id = call.args["agent_id"]
+        link = self._hub.roster.get(agent_id)
+        holding = self._hub.dispatch.holdings.get(agent_id)
+        if link is None and holding is None and not self._hub.auth.knows(agent_id):
+            raise AgentNotFound(agent_id=agent_id)
+        shown: dict[str, Any] = {"agent_id": agent_id, "state": "away"}
+        if link is not None:
+            shown = {**self._hub.info(link), **link.newest}
+        live = self._hub.ledger.live
+        ids = [*holding.held, *holding.waiting] if holding is not None else []
+        shown["tasks"] = [
+            {
+                "task_id": task_id,
+                "status": live[task_id].status,
+                "generation": live[task_id].generation,
+                "progress": live[task_id].progress,
+            }
+            for task_id in ids
+        ]
+        return Answer(200, shown)
+
+    def message(self, call: Call) -> Answer:
+        """Send a message as the token's agent."""
+        body: PostMessage = call.body
+        self._hub.check_open()
+        sent = self._hub.messaging.send(
+            call.caller, body.to, body.type, body.payload, body.reply_to
+        )
+        answer = {"status": "sent", "id": sent.id}
+        if sent.note is not None:
+            answer["note"] = sent.note
+        return Answer(200, answer)

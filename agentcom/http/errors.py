@@ -1,0 +1,35 @@
+"""The one table from errors to HTTP statuses, and how a failure is answered."""
+
+from __future__ import annotations
+
+from agentcom import errors as e
+
+STATUS: dict[type[e.AgentComError], int] = {
+    e.Unauthorized: 401,
+    e.Forbidden: 403,
+    e.BodyTooLarge: 413,
+    e.InvalidJSON: 400,
+    e.MissingFields: 400,
+    e.ValidationFailed: 422,
+    e.NotFound: 404,
+    e.MethodNotAllowed: 405,
+    e.TaskNotFound: 404,
+    e.AgentNotFound: 404,
+    e.TokenNotFound: 404,
+    e.AgentNotConnected: 404,
+    e.ChannelNotFound: 404,
+    e.AgentDraining: 409,
+    e.AgentIdTaken: 409,
+    e.IdempotencyConflict: 409,
+    e.InvalidState: 409,
+    e.StoreUnavailable: 503,
+    e.HubStopping: 503,
+}
+
+RETRY_AFTER_S = 5
+"""Seconds that a refused client is asked to wait (``Retry-After``)."""
+
+
+def status_of(error: e.AgentComError) -> int:
+    """The HTTP status of an error; 500 for one that HTTP should never see."""
+    return STATUS.get(type(error), 500)

@@ -1,0 +1,1 @@
+"""What AgentCom exists for: dispatch, fencing, presence, messaging."""

@@ -1,0 +1,136 @@
+"""The event log as watchers see it: a ring of the newest, the store behind it.
+
+Watchers are woken by a commit and read on from their cursor; they are never
+the record.  A cursor is ``epoch:seq`` (PROTOCOL.md section 5).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+
+import msgspec
+from twisted.internet.defer import Deferred, succeed
+from twisted.logger import Logger
+
+from agentcom.core.events import Draft, Event, numbered
+from agentcom.store.interface import Store
+
+RING = 10_000
+"""Committed events kept in memory for those at the tip."""
+
+RING_BYTES = 32 * 1024 * 1024
+"""Bytes of payloads that the ring may hold."""
+
+PAGE = 500
+"""Events handed to a watcher at a time."""
+
+
+class Gap(msgspec.Struct, frozen=True):
+    """A cursor that cannot be followed: too old, too new, or of another epoch.
+
+    :ivar first: the oldest sequence number that is kept.
+    """
+
+    first: int
+
+
+class Subscription:
+    """A watcher's registration; ``stop`` ends it."""
+
+    def __init__(
+        self, watchers: set[Subscription], wake: Callable[[], None], live: Callable[[Event], None]
+    ) -> None:
+        self._watchers = watchers
+        self.wake = wake
+        self.live = live
+        watchers.add(self)
+
+    def stop(self) -> None:
+        """No more calls."""
+        self._watchers.discard(self)
+
+
+class EventLog:
+    """Reads of the log, and news of it.
+
+    :param epoch: of the store, part of each cursor.
+    """
+
+    log = Logger()
+
+    def __init__(self, store: Store, epoch: str, last_seq: int) -> None:
+        self._store = store
+        self.epoch = epoch
+        self.last_seq = last_seq
+        self._ring: deque[Event] = deque()
+        self._ring_bytes = 0
+        self._watchers: set[Subscription] = set()
+        store.on_commit(self._committed)
+
+    def subscribe(
+        self, wake: Callable[[], None], live: Callable[[Event], None]
+    ) -> Subscription:
+        """Hear of news.
+
+        :param wake: there are events after the cursor that you have.
+        :param live: an event that is in no log (``seq`` null).
+        """
+        return Subscription(self._watchers, wake, live)
+
+    def announce(self, draft: Draft) -> None:
+        """Show an event to live watchers only."""
+        event = numbered(draft, None)
+        for watcher in list(self._watchers):
+            self._tell(lambda watcher=watcher: watcher.live(event))
+
+    def cursor(self, seq: int) -> str:
+        """The cursor that stands after an event."""
+        return f"{self.epoch}:{seq}"
+
+    async def start(self, cursor: str | None) -> int | Gap:
+        """Where a watcher begins.
+
+        :param cursor: ``epoch:seq``, a bare ``seq``, ``0`` for the oldest
+            kept, ``None`` for from now on.
+        """
+        if cursor is None:
+            return self.last_seq
+        epoch, _, number = cursor.rpartition(":")
+        first = await self._store.first_seq()
+        if not (number.isascii() and number.isdigit()) or len(number) > 16:
+            return Gap(first)
+        seq = int(number)
+        if seq == 0 and epoch in ("", self.epoch):
+            return max(first - 1, 0)
+        if epoch not in ("", self.epoch) or seq > self.last_seq or seq < first - 1:
+            return Gap(first)
+        return seq
+
+    def after(self, seq: int) -> Deferred[list[Event]]:
+        """Up to a page of events after ``seq``: from the ring at the tip."""
+        if seq >= self.last_seq:
+            return succeed([])
+        ring = self._ring
+        if ring and ring[0].seq is not None and ring[0].seq <= seq + 1:
+            start = seq + 1 - ring[0].seq
+            stop = min(start + PAGE, len(ring))
+            return succeed([ring[i] for i in range(start, stop)])
+        return self._store.events(seq, PAGE)
+
+    def _committed(self, events: list[Event]) -> None:
+        ring = self._ring
+        for event in events:
+            ring.append(event)
+            self._ring_bytes += len(bytes(event.payload))
+        while len(ring) > RING or (self._ring_bytes > RING_BYTES and len(ring) > 1):
+            self._ring_bytes -= len(bytes(ring.popleft().payload))
+        self.last_seq = events[-1].seq or self.last_seq
+        for watcher in list(self._watchers):
+            self._tell(watcher.wake)
+
+    def _tell(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception:
+            self.log.failure("while telling a watcher of events")

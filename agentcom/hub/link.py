@@ -1,0 +1,38 @@
+"""What the hub knows of a connection: who is there, and two things to do."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import msgspec
+
+from agentcom.core.agent import Agent
+from agentcom.core.tokens import Token
+
+Frame = bytes
+"""One encoded JSON object."""
+
+
+class Link(Protocol):
+    """One connected and identified agent.
+
+    The agent map holds exactly one for each agent id, the newest.
+    """
+
+    agent: Agent
+    token: Token
+    newest: dict[str, msgspec.Raw]
+    """The newest ``wake_result`` and ``resource_report``."""
+
+    def send(self, frame: Frame) -> None:
+        """Send a frame, if the line is still open; never raises."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Close with a WebSocket close code; never raises."""
+
+    def leave(self) -> None:
+        """Leave the agent map now, before the line is down."""
+
+
+Roster = dict[str, Link]
+"""The agent map, as the hub sees it."""

@@ -1,0 +1,173 @@
+"""Who is here: the events of it, and the frames that tell other agents.
+
+One encoded frame an event for all receivers.  They are sent some at a time,
+so that a storm of agents never holds up task frames and API calls.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from agentcom.core import events
+from agentcom.core.agent import Presence as Mode
+from agentcom.core.events import Draft, payload
+from agentcom.hub.link import Frame, Link, Roster
+from agentcom.store.interface import Store, Unit
+from agentcom.wire.codec import encode
+from agentcom.wire.frames import AgentJoined, AgentLeft, PresenceDiff, StatusChanged
+
+DIFF_S = 1.0
+"""Seconds between two ``presence_diff`` at the least."""
+
+AT_A_TIME = 64
+"""Frames of a fan-out in one turn of the reactor."""
+
+
+class Fanout:
+    """Sends one frame to many, some in each turn of the reactor, in order."""
+
+    log = Logger()
+
+    def __init__(self, clock: IReactorTime) -> None:
+        self._clock = clock
+        self._jobs: deque[tuple[Frame, deque[Link]]] = deque()
+
+    def send(self, frame: Frame, links: list[Link]) -> None:
+        """Send a frame to each of these."""
+        if not links:
+            return
+        first = not self._jobs
+        self._jobs.append((frame, deque(links)))
+        if first:
+            self._turn()
+
+    def _turn(self) -> None:
+        budget = AT_A_TIME
+        while self._jobs and budget:
+            frame, links = self._jobs[0]
+            while links and budget:
+                links.popleft().send(frame)
+                budget -= 1
+            if not links:
+                self._jobs.popleft()
+        if self._jobs:
+            self._clock.callLater(0, self._turn)
+
+
+class Presence:
+    """Tells of agents that come, go and change.
+
+    :param info: AgentInfo of a connected agent.
+    :param limit: agents connected up to which ``auto`` is like ``events``.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        clock: IReactorTime,
+        now: Callable[[], int],
+        roster: Roster,
+        info: Callable[[Link], dict[str, Any]],
+        limit: int,
+    ) -> None:
+        self._store = store
+        self._clock = clock
+        self._now = now
+        self._roster = roster
+        self._info = info
+        self._limit = limit
+        self._fanout = Fanout(clock)
+        self._joined: dict[str, dict[str, Any]] = {}
+        self._left: dict[str, None] = {}
+        self._changed: dict[str, dict[str, Any]] = {}
+        self._diff_waits = False
+
+    def joined(self, link: Link) -> None:
+        """An agent is here that was not."""
+        agent_id = link.agent.agent_id
+        info = self._info(link)
+        frame = encode(AgentJoined(agent=info))
+        self._log(events.AGENT_JOINED, agent_id, payload(agent=info), lambda: self._tell(frame, link))
+        if agent_id in self._left:
+            del self._left[agent_id]
+            self._changed[agent_id] = info
+        else:
+            self._joined[agent_id] = info
+        self._plan_diff()
+
+    def left(self, agent_id: str) -> None:
+        """An agent is gone."""
+        frame = encode(AgentLeft(agent_id=agent_id))
+        self._log(events.AGENT_LEFT, agent_id, b"{}", lambda: self._tell(frame, None))
+        self._changed.pop(agent_id, None)
+        if agent_id in self._joined:
+            del self._joined[agent_id]
+        else:
+            self._left[agent_id] = None
+        self._plan_diff()
+
+    def changed(self, link: Link, reply: Frame | None) -> None:
+        """An agent's status changed; the sender gets its reply and the news."""
+        agent_id = link.agent.agent_id
+        info = self._info(link)
+        frame = encode(StatusChanged(agent=info))
+
+        def committed() -> None:
+            if reply is not None:
+                link.send(reply)
+            link.send(frame)
+            self._tell(frame, link)
+
+        self._log(events.STATUS_CHANGED, agent_id, payload(agent=info), committed)
+        if agent_id in self._joined:
+            self._joined[agent_id] = info
+        else:
+            self._changed[agent_id] = info
+        self._plan_diff()
+
+    def broadcast(self, frame: Frame, links: list[Link]) -> None:
+        """Send any frame to many at the pace of presence."""
+        self._fanout.send(frame, links)
+
+    def _tell(self, frame: Frame, about: Link | None) -> None:
+        wanted = {Mode.EVENTS}
+        if len(self._roster) <= self._limit:
+            wanted.add(Mode.AUTO)
+        self._fanout.send(
+            frame,
+            [
+                link
+                for link in self._roster.values()
+                if link.agent.presence in wanted and link is not about
+            ],
+        )
+
+    def _plan_diff(self) -> None:
+        if not self._diff_waits:
+            self._diff_waits = True
+            self._clock.callLater(DIFF_S, self._send_diff)
+
+    def _send_diff(self) -> None:
+        self._diff_waits = False
+        if not (self._joined or self._left or self._changed):
+            return
+        frame = encode(
+            PresenceDiff(
+                joined=list(self._joined.values()),
+                left=list(self._left),
+                changed=list(self._changed.values()),
+            )
+        )
+        self._joined, self._left, self._changed = {}, {}, {}
+        self._fanout.send(
+            frame, [link for link in self._roster.values() if link.agent.presence is Mode.DIFF]
+        )
+
+    def _log(self, event: str, agent_id: str, told: bytes, then: Callable[[], None]) -> None:
+        draft = Draft(events.PRESENCE, event, self._now(), None, agent_id, None, told)
+        self._store.commit(Unit(drafts=(draft,), then=then))

@@ -1,0 +1,244 @@
+"""What agents report on tasks: judge, apply, answer after the commit.
+
+One table from frame to method.  ``core/fence.py`` decides whether a report
+counts; here stands what follows from it, and what it is answered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from msgspec import UNSET, Raw, UnsetType
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+
+from agentcom.core import events
+from agentcom.core.changes import Accept, Change, Complete, Fail, Progress, Reassign, Recover, Reject
+from agentcom.core.events import Draft
+from agentcom.core.fence import Counts, Kind, Refused, Repeated, judge
+from agentcom.core.task import Task
+from agentcom.errors import AgentComError, InvalidState, NotAssignee, StaleGeneration
+from agentcom.hub.dispatch import Dispatch
+from agentcom.hub.eventlog import EventLog
+from agentcom.hub.ledger import Ledger
+from agentcom.hub.link import Link
+from agentcom.hub.returning import RECOVER_TIMEOUT_S, Returning
+from agentcom.store.interface import Store
+from agentcom.wire import frames
+from agentcom.wire.codec import cut, encode
+
+NOT_BEGUN = frozenset({"accepted", "waking", "waking_confirmation"})
+"""``last_status`` of work that had not started (section 3.2)."""
+
+Refuse = Callable[[AgentComError], None]
+"""Sends an ``error`` frame for the report."""
+
+_REFUSALS: dict[str, type[AgentComError]] = {
+    e.code: e for e in (NotAssignee, StaleGeneration, InvalidState)
+}
+
+
+class Reports:
+    """Takes the reports of connected agents.
+
+    :param now: Unix milliseconds.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        store: Store,
+        ledger: Ledger,
+        dispatch: Dispatch,
+        returning: Returning,
+        event_log: EventLog,
+        now: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._dispatch = dispatch
+        self._returning = returning
+        self._event_log = event_log
+        self._now = now
+        self._steps: dict[type, tuple[Kind, Callable[[Task, Link, Any], None]]] = {
+            frames.TaskAccepted: (Kind.ACCEPTED, self._accepted),
+            frames.TaskProgress: (Kind.PROGRESS, self._progress),
+            frames.TaskComplete: (Kind.COMPLETE, self._complete),
+            frames.TaskFailed: (Kind.FAILED, self._failed),
+            frames.TaskRejected: (Kind.REJECTED, self._rejected),
+            frames.TaskRecovering: (Kind.RECOVERING, self._recovering),
+            frames.StateReport: (Kind.STATE, self._state),
+        }
+
+    def receive(self, link: Link, frame: frames.Report, refuse: Refuse) -> Deferred[None] | None:
+        """Take a report.
+
+        :param refuse: called when it does not count.
+        :returns: what to wait for where the task had to be looked up.
+        """
+        task = self._ledger.find(frame.task_id)
+        if task is not None:
+            self._weigh(task, link, frame, refuse)
+            return None
+
+        def found(task: Task | None) -> None:
+            # It may have been looked up for several reports at once.
+            known = self._ledger.find(frame.task_id) or task
+            if known is None:
+                self._unknown(link, frame)
+                return
+            if known.status.ended:
+                self._ledger.remember(known)
+            self._weigh(known, link, frame, refuse)
+
+        return self._store.task(frame.task_id).addCallback(found)
+
+    def _weigh(self, task: Task, link: Link, frame: frames.Report, refuse: Refuse) -> None:
+        kind, step = self._steps[type(frame)]
+        agent_id = link.agent.agent_id
+        if kind is Kind.STATE:
+            # Rule 3.2: it is always answered, with continue or abort.
+            step(task, link, frame)
+            return
+        if kind is Kind.REJECTED and self._returning.busy(agent_id, task.id):
+            self._answer(link, frame, frames.TaskAck, status="rejected")
+            return
+        verdict = judge(task, kind, agent_id, frame.generation)
+        if isinstance(verdict, Counts):
+            self._returning.heard(agent_id, task.id, kind in (Kind.ACCEPTED, Kind.PROGRESS))
+            step(task, link, frame)
+        elif isinstance(verdict, Repeated):
+            self._repeat(verdict, task, link, frame)
+        else:
+            refuse(_refusal(verdict, task.id, kind))
+
+    def _accepted(self, task: Task, link: Link, frame: frames.TaskAccepted) -> None:
+        self._change(task, link, frame, Accept(), frames.TaskAck, status="accepted")
+        self._returning.watch_recovery(task)
+
+    def _progress(self, task: Task, link: Link, frame: frames.TaskProgress) -> None:
+        self._ledger.progress(
+            task.id, Progress(frame.progress, cut(frame.message), frame.output, frame.cost)
+        )
+        self._returning.watch_recovery(task)
+
+    def _complete(self, task: Task, link: Link, frame: frames.TaskComplete) -> None:
+        change = Complete(bytes(frame.result) or None, frame.tokens_used)
+        self._change(task, link, frame, change, frames.TaskAck, status="complete")
+        self._ended(link)
+
+    def _failed(self, task: Task, link: Link, frame: frames.TaskFailed) -> None:
+        reason = cut(frame.reason)
+        change = Fail(cut(frame.error) or reason or "failed", reason, frame.retryable is not False)
+
+        def committed() -> None:
+            outcome = new.ending.answer if new.ending else None
+            ack = frames.TaskAck(
+                task_id=new.id, status="failed", outcome=outcome, ref=ref_of(frame)
+            )
+            link.send(encode(ack))
+
+        new = self._ledger.change(task.id, change, committed)
+        self._ended(link)
+
+    def _rejected(self, task: Task, link: Link, frame: frames.TaskRejected) -> None:
+        # First the pause: the change itself offers what waits.
+        self._dispatch.rejected(link.agent.agent_id)
+        change = Reject(cut(frame.reason))
+        self._change(task, link, frame, change, frames.TaskAck, status="rejected")
+
+    def _recovering(self, task: Task, link: Link, frame: frames.TaskRecovering) -> None:
+        if frame.last_status in NOT_BEGUN:
+            if task.status.held:
+                self._change(
+                    task, link, frame, Reassign(frame.last_status), frames.TaskReassign
+                )
+            else:
+                self._answer(link, frame, frames.TaskReassign)
+            return
+        due = None if frame.generation else self._now() + int(RECOVER_TIMEOUT_S * 1000)
+        self._change(
+            task,
+            link,
+            frame,
+            Recover("task_recovering", frame.last_status, due),
+            frames.TaskContinue,
+            generation=task.generation,
+        )
+        self._returning.watch_recovery(self._ledger.live[task.id])
+
+    def _state(self, task: Task, link: Link, frame: frames.StateReport) -> None:
+        goes_on = self._returning.still_has(
+            link.agent.agent_id, task.id, frame.generation, Kind.STATE
+        )
+        self._answer(
+            link, frame, frames.StateReportAck, action="continue" if goes_on else "abort"
+        )
+
+    def _ended(self, link: Link) -> None:
+        self._dispatch.resume(link.agent.agent_id)
+        self._returning.ended_one(link.agent.agent_id)
+
+    def _repeat(self, verdict: Repeated, task: Task, link: Link, frame: frames.Report) -> None:
+        if verdict.answer == "reassign":
+            self._answer(link, frame, frames.TaskReassign)
+        elif verdict.answer in ("retried", "dead_letter"):
+            self._answer(link, frame, frames.TaskAck, status="failed", outcome=verdict.answer)
+        else:
+            self._answer(link, frame, frames.TaskAck, status=verdict.answer)
+
+    def _unknown(self, link: Link, frame: frames.Report) -> None:
+        """Rule 1: answered as if it were known, shown to live watchers, not stored."""
+        kind, _ = self._steps[type(frame)]
+        self._event_log.announce(
+            Draft(
+                events.TASKS,
+                kind.value,
+                self._now(),
+                frame.task_id,
+                link.agent.agent_id,
+                frame.generation or None,
+                b'{"unknown_task":true}',
+            )
+        )
+        if kind is Kind.RECOVERING:
+            self._answer(link, frame, frames.TaskReassign)
+        elif kind is Kind.STATE:
+            self._answer(link, frame, frames.StateReportAck, action="abort")
+        elif kind is Kind.FAILED:
+            self._answer(link, frame, frames.TaskAck, status="failed", outcome="dead_letter")
+        elif kind is not Kind.PROGRESS:
+            status = kind.value.removeprefix("task_")
+            self._answer(link, frame, frames.TaskAck, status=status)
+
+    def _change(
+        self,
+        task: Task,
+        link: Link,
+        frame: frames.Report,
+        change: Change,
+        answer: type[frames.ToAgent],
+        **fields: Any,
+    ) -> None:
+        reply = encode(answer(task_id=task.id, ref=ref_of(frame), **fields))  # type: ignore[call-arg]
+        self._ledger.change(task.id, change, lambda: link.send(reply))
+
+    def _answer(
+        self, link: Link, frame: frames.Report, answer: type[frames.ToAgent], **fields: Any
+    ) -> None:
+        """Answer what changes nothing, after all that was decided before it."""
+        reply = encode(answer(task_id=frame.task_id, ref=ref_of(frame), **fields))  # type: ignore[call-arg]
+        self._ledger.answer(lambda: link.send(reply))
+
+
+def ref_of(frame: frames.FromAgent) -> Raw | UnsetType:
+    return frame.ref if bytes(frame.ref) else UNSET
+
+
+def _refusal(verdict: Refused, task_id: str, kind: Kind) -> AgentComError:
+    fields: dict[str, object] = {"task_id": task_id, "message_type": kind.value}
+    if verdict.status is not None:
+        fields["status"] = verdict.status.value
+    return _REFUSALS[verdict.error](**fields)

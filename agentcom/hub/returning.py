@@ -1,0 +1,198 @@
+"""Agents that go and come back: PROTOCOL.md section 3.2 from "Disconnect" on.
+
+A vanished agent keeps its tasks for a while.  One that is back says what it
+has; what it does not mention is sent again, and what it still works on is
+kept, also when it went back to the queue meanwhile.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from agentcom.core.changes import Fail, Recover, Requeue
+from agentcom.core.fence import keeps
+from agentcom.core.task import Status, Task
+from agentcom.hub.agenda import Agenda
+from agentcom.hub.dispatch import Dispatch, assignment
+from agentcom.hub.holdings import Holding
+from agentcom.hub.ledger import Ledger
+from agentcom.hub.link import Link, Roster
+from agentcom.wire.codec import encode
+from agentcom.wire.frames import TaskMention
+
+QUIET_S = 2.0
+"""Seconds after ``identified`` in which an agent says what it still has."""
+
+ASK_AGAIN_S = 60.0
+"""Seconds until an agent that was busy is asked about its task again."""
+
+RECOVER_TIMEOUT_S = 3_600.0
+"""Seconds of silence that fail an attempt which an agent without generations
+went on with; a report, and a restart of the hub, begin them anew."""
+
+RECOVERY_TIMEOUT = "recovery_timeout"
+
+
+class Returning:
+    """Holds tasks for agents that are away, and sorts out what they have left."""
+
+    def __init__(
+        self, ledger: Ledger, dispatch: Dispatch, roster: Roster, agenda: Agenda
+    ) -> None:
+        self._ledger = ledger
+        self._dispatch = dispatch
+        self._holdings = dispatch.holdings
+        self._roster = roster
+        self._agenda = agenda
+        agenda.on("hold", self._hold_over)
+        agenda.on("quiet", self._quiet_over)
+        agenda.on("ask_again", self._ask_again)
+        agenda.on("recover", self._recovery_over)
+
+    def restarted(self) -> None:
+        """The hub listens: from here on count the holds of what was assigned before."""
+        for task in self._ledger.live.values():
+            if task.status.held:
+                self._agenda.after("hold", task.id, task.hold_s)
+                self.watch_recovery(task)
+
+    def connected(
+        self, agent_id: str, mentions: Iterable[TaskMention], again: bool
+    ) -> list[dict[str, object]]:
+        """An agent has identified: it is offered nothing until it told what it has.
+
+        :param again: on a connection that was identified before.
+        :returns: for each mentioned task whether to go on with it.
+        """
+        holding = self._holdings.of(agent_id)
+        if not again:
+            self._begin(agent_id, holding)
+        actions: list[dict[str, object]] = []
+        for mention in mentions:
+            goes_on = self.still_has(agent_id, mention.task_id, mention.generation, "identify")
+            action = "continue" if goes_on else "abort"
+            actions.append({"task_id": mention.task_id, "action": action})
+        self._dispatch.offer(agent_id)
+        return actions
+
+    def disconnected(self, agent_id: str) -> None:
+        """An agent's last connection is gone: its tasks are held for it."""
+        holding = self._holdings.get(agent_id)
+        if holding is None:
+            return
+        for kind in ("quiet", "pause"):
+            self._agenda.cancel(kind, agent_id)
+        holding.quiet = holding.paused = False
+        for task_id in holding.held:
+            self._agenda.after("hold", task_id, self._ledger.live[task_id].hold_s)
+        self._holdings.forget_if_empty(agent_id)
+
+    def give_back(self, agent_id: str, reason: str) -> None:
+        """Take all of an agent's tasks back now, without hold."""
+        for task_id in self._holdings.running(agent_id):
+            self._ledger.change(task_id, Requeue(reason))
+
+    def still_has(self, agent_id: str, task_id: str, generation: int | None, via: str) -> bool:
+        """The agent says that it works on a task: whether it is its own.
+
+        One that went back to the queue meanwhile, and was not assigned since,
+        is taken up again: nobody else has begun, so the work is kept.
+        """
+        task = self._ledger.live.get(task_id)
+        if task is None or not keeps(task, agent_id, generation):
+            return False
+        if task.status is Status.QUEUED:
+            self._ledger.change(task_id, Recover(via))
+        self.heard(agent_id, task_id)
+        return True
+
+    def heard(self, agent_id: str, task_id: str, began: bool = False) -> None:
+        """The agent spoke of a task of its own: it need not be sent again.
+
+        :param began: it works on the task, so a later rejection would not be
+            of a repetition.
+        """
+        holding = self._holdings.get(agent_id)
+        if holding is None:
+            return
+        holding.unconfirmed.discard(task_id)
+        if began and holding.repeated:
+            holding.repeated.discard(task_id)
+            holding.busy.pop(task_id, None)
+
+    def busy(self, agent_id: str, task_id: str) -> bool:
+        """Whether a rejection answers a repetition: then it is asked again later."""
+        holding = self._holdings.get(agent_id)
+        if holding is None or task_id not in holding.repeated:
+            return False
+        holding.busy[task_id] = None
+        self._agenda.after("ask_again", task_id, ASK_AGAIN_S)
+        return True
+
+    def ended_one(self, agent_id: str) -> None:
+        """The agent reported an end: ask about what it was too busy for."""
+        holding = self._holdings.get(agent_id)
+        if holding is not None and holding.busy:
+            busy, holding.busy = holding.busy, {}
+            for task_id in busy:
+                self._ask_again(task_id)
+
+    def watch_recovery(self, task: Task) -> None:
+        """Something was heard of the task: if silence fails it, count anew."""
+        if task.recover_due is not None:
+            self._agenda.after("recover", task.id, RECOVER_TIMEOUT_S)
+
+    def _begin(self, agent_id: str, holding: Holding) -> None:
+        holding.draining = False
+        holding.repeated.clear()
+        holding.busy.clear()
+        holding.unconfirmed = set(holding.held)
+        for task_id in holding.held:
+            self._agenda.cancel("hold", task_id)
+        # A queued task that it had last may still be running there: it gets
+        # the same chance to be named before it begins anew.
+        live = self._ledger.live
+        had = any(live[task_id].agent_id == agent_id for task_id in holding.waiting)
+        holding.quiet = bool(holding.held) or had
+        if holding.quiet:
+            self._agenda.after("quiet", agent_id, QUIET_S)
+
+    def _hold_over(self, task_id: str) -> None:
+        task = self._ledger.live.get(task_id)
+        if task is None or not task.status.held or task.agent_id in self._roster:
+            return
+        self._ledger.change(task_id, Requeue("hold_expired"))
+
+    def _quiet_over(self, agent_id: str) -> None:
+        holding = self._holdings.get(agent_id)
+        link = self._roster.get(agent_id)
+        if holding is None or link is None:
+            return
+        holding.quiet = False
+        for task_id in list(holding.held):
+            if task_id in holding.unconfirmed:
+                self._repeat(task_id, holding, link)
+        holding.unconfirmed.clear()
+        self._dispatch.offer(agent_id)
+
+    def _ask_again(self, task_id: str) -> None:
+        task = self._ledger.live.get(task_id)
+        if task is None or task.agent_id is None or not task.status.held:
+            return
+        self._agenda.cancel("ask_again", task_id)
+        holding = self._holdings.get(task.agent_id)
+        link = self._roster.get(task.agent_id)
+        if holding is not None and link is not None:
+            holding.busy.pop(task_id, None)
+            self._repeat(task_id, holding, link)
+
+    def _repeat(self, task_id: str, holding: Holding, link: Link) -> None:
+        holding.repeated.add(task_id)
+        link.send(encode(assignment(self._ledger.live[task_id])))
+
+    def _recovery_over(self, task_id: str) -> None:
+        task = self._ledger.live.get(task_id)
+        if task is None or not task.status.held or task.recover_due is None:
+            return
+        self._ledger.change(task_id, Fail(RECOVERY_TIMEOUT, reported=False))
+        self._dispatch.call_off(task, RECOVERY_TIMEOUT)

@@ -1,0 +1,209 @@
+"""The root service: opens everything in order, closes it in the reverse one.
+
+A plain ``MultiService`` would listen before the store is open and stop
+everything at once.  Here a failure to start is one sentence, and a stop
+answers what was received before the lines are closed (PROTOCOL.md section 1).
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Callable
+from typing import Any
+
+from twisted.application.service import Service
+from twisted.internet.defer import Deferred, maybeDeferred
+from twisted.internet.endpoints import serverFromString
+from twisted.internet.error import CannotListenError
+from twisted.internet.interfaces import IListeningPort
+from twisted.internet.task import deferLater
+from twisted.internet.threads import deferToThreadPool
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+from twisted.python.threadpool import ThreadPool
+
+from agentcom.assembly import Assembly
+from agentcom.config import Config
+from agentcom.core.ids import ADMIN_ID, Ids
+from agentcom.core.tokens import ADMIN, mint
+from agentcom.datadir import DataDir, write_secret
+from agentcom.errors import StartError
+from agentcom.site import AgentComSite
+from agentcom.store.local import insert
+from agentcom.store.sqlite import SqliteStore, connect_reader, open_file
+
+READERS = 4
+"""Threads that read the store."""
+
+POLL_S = 0.05
+"""Seconds between looks at what a stop waits for."""
+
+AGENTS_CLOSE_S = 2.0
+"""Seconds that agents have to answer the close frame of a stopping hub."""
+
+class HubService(Service):
+    """One hub, from its data directory to its ports.
+
+    :param reactor: time, threads and sockets.
+    :param fail: told why the hub cannot start; ends the process.
+    :param give_up: ends the process when the store has failed for a minute.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        config: Config,
+        reactor: Any,
+        fail: Callable[[StartError], None],
+        give_up: Callable[[], None],
+    ) -> None:
+        self.config = config
+        self._reactor = reactor
+        self._fail = fail
+        self._give_up = give_up
+        self._data = DataDir(config.data_dir)
+        self._pools: list[ThreadPool] = []
+        self._ports: list[IListeningPort] = []
+        self._store: SqliteStore | None = None
+        self.parts: Assembly | None = None
+
+    def startService(self) -> None:
+        """Open, load, listen; all of it or nothing."""
+        super().startService()
+        try:
+            self._data.acquire()
+            self._store = self._open_store()
+            parts = Assembly(self._store, self._reactor, Ids(os.urandom), self.config)
+            self._listen(parts.site)
+        except StartError as e:
+            self._close()
+            self._fail(e)
+            return
+        self.parts = parts
+        parts.hub.start()
+        for url in self.urls():
+            self.log.info(
+                "AgentCom is ready: listening on {url} (dashboard: {url}/dashboard)", url=url
+            )
+        # What is there now stays: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+
+    def urls(self) -> list[str]:
+        """The address of each port, with the number that it really has."""
+        found = []
+        for text, port in zip(self.config.listen, self._ports, strict=False):
+            scheme = "https" if text.startswith("ssl:") else "http"
+            address = port.getHost()
+            host = getattr(address, "host", None)
+            if host is None:
+                found.append(f"{scheme}+unix:{getattr(address, 'name', '')}")
+                continue
+            host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
+            if ":" in host and not host.startswith("["):
+                host = f"[{host}]"
+            found.append(f"{scheme}://{host}:{address.port}")
+        return found
+
+    def stopService(self) -> Deferred[None]:
+        """Answer what was received, close the lines, close the store."""
+        super().stopService()
+        done: Deferred[None] = Deferred.fromCoroutine(self._stop())
+        return done.addErrback(lambda f: self.log.failure("while stopping", f))
+
+    async def _stop(self) -> None:
+        if self.parts is None:
+            return
+        hub, factory, api = self.parts.hub, self.parts.factory, self.parts.api
+        started = self._reactor.seconds()
+
+        def left() -> float:
+            return float(self.config.drain_s - (self._reactor.seconds() - started))
+
+        self.log.info("stopping: answering what was received")
+        drained = hub.drain()
+        for port in self._ports:
+            await maybeDeferred(port.stopListening)
+        await self._until(lambda: bool(drained.called) and not api.in_progress, left)
+        self.parts.streams.stop()
+        hub.stop()
+        for connection in list(factory.connections):
+            connection.close(1001, "hub stopping")
+        ends = max(left() - AGENTS_CLOSE_S, 0.0)
+        await self._until(lambda: not factory.connections, lambda: left() - ends)
+        idle = hub.drain()
+        await self._until(lambda: bool(idle.called), left)
+        # One more turn, so that what was written reaches the sockets.
+        await deferLater(self._reactor, POLL_S, lambda: None)
+        unwritten = not idle.called
+        self._close()
+        if unwritten:
+            self.log.error("stopped before everything was on disk: the drain limit is over")
+        self.log.info("stopped")
+
+    async def _until(self, done: Callable[[], bool], left: Callable[[], float]) -> None:
+        while not done() and left() > 0:
+            await deferLater(self._reactor, min(POLL_S, max(left(), 0.0)), lambda: None)
+
+    def _open_store(self) -> SqliteStore:
+        path = self.config.database
+        ids = Ids(os.urandom)
+        existed = path.exists()
+        connection = open_file(path, ids.epoch)
+        if not existed:
+            self._first_token(connection, ids)
+        commits, reads = ThreadPool(1, 1, "commit"), ThreadPool(1, READERS, "read")
+        for pool in (commits, reads):
+            pool.start()
+            self._pools.append(pool)
+        return SqliteStore(
+            self._reactor,
+            connection,
+            lambda: connect_reader(str(path)),
+            lambda work: deferToThreadPool(self._reactor, commits, work),
+            lambda work: deferToThreadPool(self._reactor, reads, work),
+            self._give_up,
+            self._data.free_bytes,
+            self.config.min_free,
+        )
+
+    def _first_token(self, connection: Any, ids: Ids) -> None:
+        secret, token = mint(ids, ADMIN_ID, (ADMIN,), int(self._reactor.seconds() * 1000))
+        insert(connection, token)
+        write_secret(self._data.token_file, secret)
+        self.log.info("the admin token is in {path}", path=str(self._data.token_file))
+
+    def _listen(self, site: AgentComSite) -> None:
+        for text in self.config.listen:
+            try:
+                endpoint = serverFromString(self._reactor, text)
+                outcome: list[Any] = []
+                endpoint.listen(site).addBoth(outcome.append)
+            except Exception as e:
+                raise StartError(f"--listen {text}: {e}") from e
+            if not outcome:
+                raise StartError(f"--listen {text}: this kind of endpoint cannot be used")
+            if isinstance(outcome[0], Failure):
+                raise StartError(_cannot_listen(text, outcome[0].value))
+            self._ports.append(outcome[0])
+
+    def _close(self) -> None:
+        for port in self._ports:
+            port.stopListening()
+        self._ports.clear()
+        for pool in self._pools:
+            pool.stop()
+        self._pools.clear()
+        if self._store is not None:
+            self._store.close()
+            self._store = None
+        self._data.release()
+
+
+def _cannot_listen(text: str, error: BaseException) -> str:
+    if isinstance(error, CannotListenError):
+        reason = getattr(error.socketError, "strerror", None) or error.socketError
+        return f"cannot listen on {text}: {reason}"
+    return f"cannot listen on {text}: {error}"

@@ -1,0 +1,188 @@
+"""The site: one port for WebSocket and HTTP, and bodies with a limit.
+
+Twisted takes in a whole body before a resource hears of the request, so a
+body is refused here: by its ``Content-Length`` before it comes, and while it
+arrives (PROTOCOL.md section 4).
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+from urllib.parse import unquote_to_bytes
+
+from autobahn.twisted.resource import WebSocketResource
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.http import HTTPChannel
+from twisted.web.resource import IResource, Resource
+from twisted.web.server import Request, Site
+
+from agentcom import errors
+from agentcom.http.errors import status_of
+from agentcom.http.routing import MAX_BODY, Answer, Api, respond
+from agentcom.wire.codec import encode
+from agentcom.ws.factory import AgentFactory
+
+LINGER_S = 1.0
+"""Seconds in which a refused body is still read, so that the answer arrives."""
+
+IDLE_S = 60
+"""Seconds that an HTTP connection may stay silent between requests."""
+
+
+class BoundedRequest(Request):
+    """A request whose body is refused when it is over its route's limit."""
+
+    api: Api
+    clock: IReactorTime
+    _limit = MAX_BODY
+    _taken = 0
+    _refused = False
+
+    def gotLength(self, length: int | None) -> None:
+        # The channel knows command and path; the request itself not before
+        # its body is complete.
+        channel: HTTPChannel = self.channel
+        path = channel._path.partition(b"?")[0].decode("latin-1")
+        self._route = self.api.find(channel._command.decode("latin-1"), path)
+        if self._route is not None:
+            self._limit = self._route.max_body
+        if length is not None and length > self._limit:
+            self._refuse()
+            length = 0
+        super().gotLength(length)
+
+    def handleContentChunk(self, data: bytes) -> None:
+        if self._refused:
+            return
+        self._taken += len(data)
+        if self._taken > self._limit:
+            self._refuse()
+            return
+        super().handleContentChunk(data)
+
+    def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
+        if self._refused:
+            self.channel.loseConnection()
+            return
+        super().requestReceived(command, path, version)
+
+    def process(self) -> None:
+        try:
+            unquote_to_bytes(self.uri.partition(b"?")[0]).decode("utf-8")
+        except UnicodeDecodeError:
+            # Klein would log a traceback for it.
+            self.write(respond(self, Answer(404, errors.NotFound("the path is not UTF-8").body())))
+            self.finish()
+            return
+        super().process()
+
+    def _refuse(self) -> None:
+        """Answer at once, on the bare connection, and close it soon."""
+        self._refused = True
+        error: errors.AgentComError = errors.BodyTooLarge(self._limit)
+        if self._route is not None:
+            try:
+                self.api.authorize(self._route, self)
+            except errors.AgentComError as e:
+                error = e
+        body = encode(error.body())
+        status = status_of(error)
+        self.channel.transport.write(
+            b"HTTP/1.1 %d Refused\r\ncontent-type: application/json\r\n"
+            b"content-length: %d\r\nconnection: close\r\n\r\n" % (status, len(body)) + body
+        )
+        self.clock.callLater(LINGER_S, self.channel.loseConnection)
+
+
+class Handshake(Resource):
+    """``/ws``: a WebSocket handshake, or a JSON answer to anything else."""
+
+    isLeaf = True
+
+    def __init__(self, factory: AgentFactory) -> None:
+        super().__init__()
+        self._websocket = WebSocketResource(factory)
+
+    def render(self, request: Request) -> bytes | int:
+        wrong = _handshake_error(request)
+        if wrong is None:
+            answer: bytes | int = self._websocket.render(request)
+            return answer
+        request.setHeader(b"upgrade", b"websocket")
+        request.setHeader(b"connection", b"Upgrade")
+        request.setHeader(b"sec-websocket-version", b"13")
+        return respond(request, Answer(426, {"error": "upgrade_required", "detail": wrong}))
+
+
+class Root(Resource):
+    """Sends ``/ws`` to the handshake and everything else to the API."""
+
+    def __init__(self, api: Api, factory: AgentFactory) -> None:
+        super().__init__()
+        self._handshake = Handshake(factory)
+        self._api = api.app.resource()
+
+    def getChild(self, path: bytes, request: Request) -> IResource:
+        if path == b"ws" and not request.postpath:
+            return self._handshake
+        request.prepath.pop()
+        request.postpath.insert(0, path)
+        return self._api
+
+
+class AgentComSite(Site):
+    """The site of one port, without an access log: URLs may carry tokens."""
+
+    noisy = False
+
+    def log(self, request: Request) -> None:
+        """Nothing: see the class."""
+
+
+def make_site(api: Api, factory: AgentFactory, clock: IReactorTime) -> AgentComSite:
+    """Bundle the WebSocket factory and the API into one site."""
+
+    class HubRequest(BoundedRequest):
+        pass
+
+    HubRequest.api = api
+    HubRequest.clock = clock
+    return AgentComSite(
+        Root(api, factory),
+        requestFactory=HubRequest,
+        reactor=clock,
+        timeout=IDLE_S,
+        parsePOSTFormSubmission=False,
+    )
+
+
+def _handshake_error(request: Request) -> str | None:
+    """What makes a request no WebSocket handshake, ``None`` for a good one."""
+    if request.method != b"GET":
+        return "open a WebSocket with GET"
+    if _tokens(request, b"upgrade") != ["websocket"] or "upgrade" not in _tokens(
+        request, b"connection"
+    ):
+        return "this is a WebSocket endpoint"
+    if _tokens(request, b"sec-websocket-version") != ["13"]:
+        return "speak WebSocket version 13"
+    keys = request.requestHeaders.getRawHeaders(b"sec-websocket-key") or []
+    try:
+        good = len(keys) == 1 and len(base64.b64decode(keys[0].strip(), validate=True)) == 16
+    except (binascii.Error, ValueError):
+        good = False
+    return None if good else "Sec-WebSocket-Key is missing or malformed"
+
+
+def _tokens(request: Request, name: bytes) -> list[str]:
+    values = request.requestHeaders.getRawHeaders(name) or []
+    return [
+        part.strip().lower()
+        for value in values
+        for part in value.decode("latin-1").split(",")
+        if part.strip()
+    ]
+
+
+

@@ -1,0 +1,50 @@
+"""What can be done to the store on the machine itself, without the hub.
+
+Also while a hub runs: SQLite lets one process write at a time, and the hub
+looks every second for tokens that another process wrote.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+import time
+from pathlib import Path
+
+from agentcom.core.ids import ADMIN_ID, Ids
+from agentcom.core.tokens import ADMIN, Token, mint
+from agentcom.errors import StartError
+from agentcom.store import migrate
+from agentcom.store import statements as sql
+from agentcom.store.sqlite import connect
+
+WAIT_MS = 5_000
+"""Milliseconds to wait for a hub that is just writing."""
+
+
+def create_admin_token(data_dir: Path) -> str:
+    """Make a new admin token and give its secret.
+
+    :raises StartError: there is no database, or it cannot be written.
+    """
+    path = data_dir / "agentcom.db"
+    if not path.exists():
+        raise StartError(f"there is no hub's database in {data_dir}: start the hub there once")
+    ids = Ids(os.urandom)
+    secret, token = mint(ids, ADMIN_ID, (ADMIN,), time.time_ns() // 1_000_000)
+    try:
+        connection = connect(str(path))
+        try:
+            connection.execute(f"PRAGMA busy_timeout={WAIT_MS}")
+            migrate.prepare(path, connection, ids.epoch)
+            insert(connection, token)
+        finally:
+            connection.close()
+    except sqlite3.Error as e:
+        raise StartError(f"cannot write the token to {path}: {e}") from e
+    return secret
+
+
+def insert(connection: sqlite3.Connection, token: Token) -> None:
+    """Store a token; durable when this returns."""
+    connection.execute(sql.UPSERT_TOKEN, sql.token_row(token))

@@ -1,0 +1,155 @@
+"""``twistd agentcom``: options in, one service out.
+
+The only module of the hub that knows the reactor.  Nothing is opened here:
+twistd forks after :func:`makeService`.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from twisted.application.service import IService
+from twisted.logger import Logger
+from twisted.python import usage
+
+from agentcom import __version__
+from agentcom.config import DEFAULT_LISTEN, Config, data_dir_of, database_of, number, size
+from agentcom.errors import StartError
+
+log = Logger()
+
+
+class Options(usage.Options):  # type: ignore[misc]  # twisted.python.usage is untyped
+    """Options of ``twistd agentcom``."""
+
+    synopsis = "[options]"
+    longdesc = f"""AgentCom {__version__}: a hub that hands tasks to AI agents and loses none.
+
+Examples:
+
+  twistd -n agentcom
+
+  twistd -n agentcom --listen tcp:4000:interface=0.0.0.0 --data-dir /var/lib/agentcom
+
+  twistd -n agentcom --listen ssl:4443:privateKey=key.pem:certKey=cert.pem
+"""
+    optParameters = [
+        ["data-dir", None, None, "Where the hub keeps its state [$AGENTCOM_HOME or ~/.agentcom]"],
+        ["database", None, None, "URL of the database [sqlite, in the data directory]"],
+        ["min-free", None, "256MiB", "Take no new work with less free disk than this"],
+        ["presence-limit", None, "200", "Agents up to which all of them hear of each other"],
+        ["drain-limit", None, "10", "Seconds that a stop may take"],
+        ["max-frame", None, "1MiB", "Largest WebSocket frame of an agent"],
+        ["send-buffer", None, "8MiB", "What may wait for an agent that reads slowly"],
+        ["ping-interval", None, "20", "Seconds between pings to a silent agent"],
+        ["silence-limit", None, "60", "Seconds of silence that close a connection"],
+    ]
+    optFlags = [["open-registration", None, "Let anybody register a new agent"]]
+    compData = usage.Completions(optActions={"data-dir": usage.CompleteDirs()})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self["listen"] = []
+        self.config: Config | None = None
+
+    def opt_listen(self, endpoint: str) -> None:
+        """Twisted server endpoint string; may be repeated [tcp:4000:interface=127.0.0.1]"""
+        self["listen"].append(endpoint)
+
+    def opt_version(self) -> None:
+        """Show the version and stop."""
+        print(f"AgentCom {__version__}")
+        raise SystemExit(0)
+
+    def parseArgs(self, *args: str) -> None:
+        if args:
+            raise usage.UsageError(f"unexpected argument {args[0]!r}: all settings are options")
+
+    def parseOptions(self, options: Any = None) -> None:
+        """Parse; an error is one sentence instead of the whole help."""
+        try:
+            super().parseOptions(options)
+            self.config = self._check()
+        except (usage.UsageError, StartError) as e:
+            sys.stderr.write(f"agentcom: {e} (see twistd agentcom --help)\n")
+            raise SystemExit(2) from None
+
+    def _check(self) -> Config:
+        data_dir = data_dir_of(self["data-dir"], os.environ)
+        config = Config(
+            listen=tuple(self["listen"]) or (DEFAULT_LISTEN,),
+            data_dir=data_dir,
+            database=database_of(self["database"], data_dir),
+            min_free=size("min-free", self["min-free"]),
+            presence_limit=int(
+                number("presence-limit", self["presence-limit"], 0, 1e6, whole=True)
+            ),
+            open_registration=bool(self["open-registration"]),
+            drain_s=number("drain-limit", self["drain-limit"], 0, 3600),
+            max_frame=size("max-frame", self["max-frame"]),
+            send_buffer=size("send-buffer", self["send-buffer"]),
+            ping_s=number("ping-interval", self["ping-interval"], 0.1, 3600),
+            silence_s=number("silence-limit", self["silence-limit"], 0.2, 86400),
+        )
+        return config
+
+
+def makeService(options: Options) -> IService:
+    """The hub's root service."""
+    from twisted.internet import reactor
+
+    # Klein installs a reactor when it is imported: not before twistd chose one.
+    from agentcom.service import HubService
+
+    if options.config is None:
+        raise ValueError("parse the options first")
+    service = HubService(options.config, reactor, _failing(options), _give_up)
+    reactor.callWhenRunning(_own_signals, reactor)  # type: ignore[attr-defined]
+    return service
+
+
+def _failing(options: Options) -> Callable[[StartError], None]:
+    """How a failure to start ends the process: one sentence, exit code 1."""
+    parent: Any = options.parent or {}
+
+    def fail(error: StartError) -> None:
+        if not parent.get("nodaemon"):
+            # In a daemon, twistd itself tells the waiting parent process.
+            raise error
+        sys.stderr.write(f"agentcom: {error}\n")
+        sys.stderr.flush()
+        pidfile = parent.get("pidfile")
+        if pidfile:
+            Path(pidfile).unlink(missing_ok=True)
+        raise SystemExit(1)
+
+    return fail
+
+
+def _give_up() -> None:
+    """The store has failed for a minute: end at once, the next start recovers."""
+    sys.stdout.flush()
+    os._exit(1)
+
+
+def _own_signals(reactor: Any) -> None:
+    """Stop cleanly at the first signal with exit code 0, at once at the second.
+
+    Twisted's own handlers make the exit code tell of the signal.
+    """
+    received: list[int] = []
+
+    def stop(number: int, _: object) -> None:
+        received.append(number)
+        if len(received) > 1:
+            os._exit(1)
+        log.info("{name} received", name=signal.Signals(number).name)
+        reactor.callFromThread(reactor.stop)
+
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, stop)

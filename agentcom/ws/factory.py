@@ -1,0 +1,51 @@
+"""The factory of agent connections, and the agent map."""
+
+from __future__ import annotations
+
+from autobahn.twisted.websocket import WebSocketServerFactory
+from twisted.internet.interfaces import IReactorTime
+
+from agentcom.hub.hub import Hub
+from agentcom.hub.link import Roster
+from agentcom.wire.frames import Limits
+from agentcom.ws.protocol import AgentProtocol
+
+IDENTIFY_WITHIN_S = 10.0
+"""Seconds in which a new connection must identify."""
+
+BEFORE_IDENTIFY = 64 * 1024
+"""Bytes of a frame from a peer that has not identified."""
+
+
+class AgentFactory(WebSocketServerFactory):  # type: ignore[misc]  # Autobahn is untyped here
+    """Builds :class:`.protocol.AgentProtocol` and holds the agent map.
+
+    :ivar agents: agent id to the newest identified connection of that agent.
+        Connections enter and leave it by themselves; the dispatcher and the
+        HTTP routes look agents up in it.
+    :ivar connections: every open connection, identified or not.
+    """
+
+    protocol = AgentProtocol
+    noisy = False
+
+    def __init__(self, hub: Hub, agents: Roster, clock: IReactorTime, limits: Limits) -> None:
+        super().__init__(server="AgentCom", reactor=clock)
+        self.agents = agents
+        self.hub = hub
+        self.clock = clock
+        self.limits = limits
+        self.identify_within_s = IDENTIFY_WITHIN_S
+        self.connections: set[AgentProtocol] = set()
+        self.setProtocolOptions(
+            # Liveness and handshake limits are ours, on our own clock:
+            # Autobahn's timers go to the global reactor.
+            autoPingInterval=0,
+            openHandshakeTimeout=0,
+            closeHandshakeTimeout=0,
+            maxMessagePayloadSize=BEFORE_IDENTIFY,
+            maxFramePayloadSize=BEFORE_IDENTIFY,
+            failByDrop=False,
+            tcpNoDelay=True,
+            perMessageCompressionAccept=lambda _: None,
+        )

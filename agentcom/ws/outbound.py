@@ -1,0 +1,111 @@
+"""The way out: frames to a peer that may read slowly, or never close.
+
+Holds frames while the transport's buffer is full, counts what is held, and
+ends a connection that stays behind.  ``sendClose`` of Autobahn refuses the
+codes below 3000, so close frames are sent here.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Any
+
+from autobahn.websocket.protocol import PreparedMessage, WebSocketProtocol
+from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
+from twisted.logger import Logger
+from zope.interface import implementer
+
+ABORT_AFTER_S = 5.0
+"""Seconds that a peer has to answer a close frame."""
+
+TOO_SLOW = 1013
+
+_CLOSE_REASON_BYTES = 123
+
+
+@implementer(IPushProducer)
+class Outbound:
+    """Everything that is sent on one connection.
+
+    :param protocol: the Autobahn protocol.
+    :param limit: bytes that may wait for the peer.
+    """
+
+    log = Logger()
+
+    def __init__(self, protocol: Any, clock: IReactorTime, limit: int) -> None:
+        self._protocol = protocol
+        self._clock = clock
+        self._limit = limit
+        self._held: deque[PreparedMessage] = deque()
+        self._held_bytes = 0
+        self._paused = False
+        self._abort: IDelayedCall | None = None
+        self.closing = False
+
+    def send(self, frame: bytes) -> None:
+        """Send a text frame; nothing happens where the line is down or closing."""
+        if self.closing or self._protocol.state != WebSocketProtocol.STATE_OPEN:
+            return
+        message = PreparedMessage(frame, False, False, True)
+        if not self._paused:
+            self._protocol.sendPreparedMessage(message)
+            return
+        self._held.append(message)
+        self._held_bytes += len(frame)
+        if self._held_bytes > self._limit:
+            self._drop_held()
+            self.close(TOO_SLOW, "reads too slowly")
+
+    def close(self, code: int, reason: str) -> None:
+        """Send a close frame, once; drop the line if the peer never answers."""
+        if self.closing:
+            return
+        self.closing = True
+        if self._protocol.state == WebSocketProtocol.STATE_OPEN:
+            if code != TOO_SLOW:
+                self._flush()
+            self._protocol.sendCloseFrame(
+                code=code, reasonUtf8=reason.encode()[:_CLOSE_REASON_BYTES]
+            )
+        self.await_close()
+
+    def await_close(self) -> None:
+        """Drop the line unless it is down in a few seconds."""
+        if self._abort is None:
+            self._abort = self._clock.callLater(ABORT_AFTER_S, self._drop)
+
+    def lost(self) -> None:
+        """The line is down."""
+        self.closing = True
+        self._drop_held()
+        if self._abort is not None and self._abort.active():
+            self._abort.cancel()
+
+    def pauseProducing(self) -> None:
+        """The transport's buffer is full: hold frames from now on."""
+        self._paused = True
+
+    def resumeProducing(self) -> None:
+        """There is room again."""
+        self._paused = False
+        self._flush()
+
+    def stopProducing(self) -> None:
+        """The transport is gone; ``lost`` follows."""
+
+    def _flush(self) -> None:
+        while self._held and not (self._paused and not self.closing):
+            message = self._held.popleft()
+            self._held_bytes -= len(message.payloadHybi)
+            self._protocol.sendPreparedMessage(message)
+
+    def _drop_held(self) -> None:
+        self._held.clear()
+        self._held_bytes = 0
+
+    def _drop(self) -> None:
+        self._abort = None
+        transport = self._protocol.transport
+        if transport is not None:
+            transport.abortConnection()

@@ -1,0 +1,176 @@
+"""The Autobahn protocol of one agent: four thin hooks around a session.
+
+Autobahn propagates what a hook raises by cutting the line without a close
+code, so each hook catches everything and closes with 1011.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+from autobahn.twisted.websocket import WebSocketServerProtocol
+from autobahn.websocket.protocol import WebSocketProtocol
+from autobahn.websocket.types import ConnectionDeny
+from twisted.internet.interfaces import IDelayedCall
+from twisted.logger import Logger
+
+from agentcom.core.agent import Agent
+from agentcom.hub.link import Link
+from agentcom.core.tokens import Token
+from agentcom.ws.outbound import Outbound
+from agentcom.ws.session import (
+    GONE_QUIET,
+    INTERNAL,
+    NOT_IDENTIFIED_IN_TIME,
+    REPLACED,
+    Session,
+)
+
+if TYPE_CHECKING:
+    from agentcom.ws.factory import AgentFactory
+
+
+class AgentProtocol(WebSocketServerProtocol):  # type: ignore[misc]  # Autobahn is untyped here
+    """One connection.  It registers itself in the factory's agent map."""
+
+    # Not ``log``: Autobahn would put its own debugging there.
+    _log = Logger()
+    factory: AgentFactory
+    agent: Agent
+    token: Token
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.newest: dict[str, msgspec.Raw] = {}
+        self._session: Session | None = None
+        self._outbound: Outbound | None = None
+        self._timer: IDelayedCall | None = None
+        self._heard_at = 0.0
+        self._deaf = False
+
+    # -- what the hub asks of a link --------------------------------------
+
+    def send(self, frame: bytes) -> None:
+        """Send a frame, if the line is still open."""
+        if self._outbound is not None:
+            self._outbound.send(frame)
+
+    def close(self, code: int, reason: str) -> None:
+        """Close with a code.  Only a replaced connection may go on reporting."""
+        self._deaf = self._deaf or code != REPLACED
+        if self._outbound is not None:
+            self._outbound.close(code, reason)
+
+    def register(self, agent: Agent, token: Token) -> Link | None:
+        """Enter the agent map; gives the connection that was there, if any."""
+        self.agent = agent
+        self.token = token
+        older = self.factory.agents.get(agent.agent_id)
+        self.factory.agents[agent.agent_id] = self
+        self.maxMessagePayloadSize = self.maxFramePayloadSize = self.factory.limits.max_frame_bytes
+        return older
+
+    def leave(self) -> None:
+        """Leave the agent map; a replaced connection is not in it any more."""
+        if self._session is None or not self._session.identified:
+            return
+        agent_id = self.agent.agent_id
+        if self.factory.agents.get(agent_id) is self:
+            del self.factory.agents[agent_id]
+            self.factory.hub.gone(agent_id)
+
+    # -- Autobahn's hooks -------------------------------------------------
+
+    def onConnect(self, request: object) -> None:
+        """The handshake is good: take over the transport from the HTTP channel."""
+        try:
+            # The channel stays registered as producer and would get ours refused.
+            self.transport.unregisterProducer()
+            outbound = Outbound(self, self.factory.clock, self.factory.limits.send_buffer_bytes)
+            self.transport.registerProducer(outbound, True)
+            self._outbound = outbound
+        except Exception:
+            self._log.failure("while taking over a connection")
+            raise ConnectionDeny(500, "internal error") from None
+
+    def onOpen(self) -> None:
+        factory = self.factory
+        try:
+            self._heard_at = factory.clock.seconds()
+            self._session = Session(factory.hub, self, factory.clock, factory.limits)
+            self._timer = factory.clock.callLater(factory.identify_within_s, self._late)
+            factory.connections.add(self)
+        except Exception:
+            self._broken("while opening a connection")
+
+    def onMessage(self, payload: bytes, isBinary: bool) -> None:
+        if self._deaf or self._session is None:
+            return
+        try:
+            if isBinary:
+                self._session.received_binary()
+            else:
+                self._session.received(payload)
+        except Exception:
+            self._broken("while serving a frame")
+
+    def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
+        self.factory.connections.discard(self)
+        try:
+            if self._timer is not None and self._timer.active():
+                self._timer.cancel()
+            if self._outbound is not None:
+                self._outbound.lost()
+            self.leave()
+        except Exception:
+            self._log.failure("while closing a connection")
+
+    # -- liveness, on our own clock ---------------------------------------
+
+    def dataReceived(self, data: bytes) -> None:
+        """Any byte is a sign of life."""
+        self._heard_at = self.factory.clock.seconds()
+        # Autobahn's own method formats a log line for each read, told or not.
+        self._dataReceived(data)
+
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        """Write; as Autobahn does, without a log line formatted for each write."""
+        if sync or chopsize or self.send_queue:
+            super().sendData(data, sync, chopsize)
+        else:
+            self.transport.write(data)
+
+    def _fail_connection(self, code: int = 1001, reason: str = "going away") -> None:
+        """Autobahn fails the connection (1002, 1007, 1009): hear no more, end it in time."""
+        self._deaf = True
+        super()._fail_connection(code, reason)
+        if self._outbound is not None:
+            self._outbound.closing = True
+            self._outbound.await_close()
+
+    def _late(self) -> None:
+        if self._session is not None and self._session.identified:
+            self._watch()
+        else:
+            self.close(NOT_IDENTIFIED_IN_TIME, "no identify in time")
+
+    def _watch(self) -> None:
+        """Ping now and then; close when nothing at all has come for long."""
+        limits = self.factory.limits
+        silent = self.factory.clock.seconds() - self._heard_at
+        if silent >= limits.silence_limit_s:
+            self.close(GONE_QUIET, "silent for too long")
+            return
+        if silent >= limits.ping_interval_s and self.state == WebSocketProtocol.STATE_OPEN:
+            self.sendPing()
+        wait = min(limits.ping_interval_s, limits.silence_limit_s - silent)
+        self._timer = self.factory.clock.callLater(wait, self._watch)
+
+    def _broken(self, what: str) -> None:
+        self._log.failure(what + " of {agent_id}", agent_id=self._who())
+        self.close(INTERNAL, "internal error")
+
+    def _who(self) -> Any:
+        named = self._session is not None and self._session.identified
+        return self.agent.agent_id if named else "an unidentified peer"

@@ -1,0 +1,247 @@
+"""What one connection may say when, and what it is answered.
+
+Knows no Autobahn: :mod:`.protocol` brings text in and carries frames out.
+One table goes from a frame's type to its method; every error becomes an
+``error`` frame in one place (PROTOCOL.md section 3).
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+import msgspec
+from msgspec import UNSET, Raw
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from agentcom.core.agent import Agent, Presence
+from agentcom.errors import (
+    AgentComError,
+    AlreadyIdentified,
+    ChannelNotFound,
+    Forbidden,
+    InvalidJSON,
+    InvalidToken,
+    NotIdentified,
+    TokenAgentMismatch,
+)
+from agentcom.core.tokens import AGENT, Token
+from agentcom.hub.hub import Hub
+from agentcom.hub.link import Link
+from agentcom.hub.reports import ref_of
+from agentcom.wire import frames
+from agentcom.wire.codec import encode
+from agentcom.ws.reading import read, with_ref
+
+GONE_QUIET = 1002
+BAD_BEHAVIOUR = 1008
+INTERNAL = 1011
+OVERRUN = 1013
+REPLACED = 4001
+NOT_IDENTIFIED_IN_TIME = 4008
+
+BAD_MESSAGES = 10
+BAD_WINDOW_S = 60.0
+"""So many bad messages in so many seconds close the connection."""
+
+LOOKUPS = 1_000
+"""Reports of tasks that are not in memory, waiting for the store, of one connection."""
+
+KEPT_REPORT = 16 * 1024
+"""Bytes of a ``wake_result`` or ``resource_report`` that is shown with its agent."""
+
+TOLD_REFUSALS = 1_000
+"""Tasks of which a connection remembers that its progress was refused."""
+
+class Line(Link, Protocol):
+    """A connection as its session needs it."""
+
+    def register(self, agent: Agent, token: Token) -> Link | None:
+        """Enter the agent map; gives the connection that was there."""
+
+    def close(self, code: int, reason: str) -> None:
+        """Close, once."""
+
+
+class Session:
+    """One connection's side of the protocol.
+
+    :param limits: told in ``identified``.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self, hub: Hub, line: Line, clock: IReactorTime, limits: frames.Limits
+    ) -> None:
+        self._hub = hub
+        self._line = line
+        self._clock = clock
+        self._limits = limits
+        self._bad: deque[float] = deque(maxlen=BAD_MESSAGES)
+        self._refused: set[str] = set()
+        self._lookups = 0
+        self.identified = False
+        self._steps: dict[type, Callable[[Any, bytes], None]] = {
+            frames.Ping: self._ping,
+            frames.SetStatus: self._status,
+            frames.ListAgents: self._list_agents,
+            frames.SendMessage: self._message,
+            frames.ListChannels: self._list_channels,
+            frames.AgentRestarting: self._drain,
+            frames.Drain: self._drain,
+            frames.WakeResult: self._keep,
+            frames.ResourceReport: self._keep,
+        }
+        for report in frames.REPORTS:
+            self._steps[report] = self._report
+        for channel in frames.OF_CHANNELS:
+            self._steps[channel] = self._channel
+
+    def received(self, data: bytes) -> None:
+        """A text frame has come; its bytes are UTF-8."""
+        try:
+            frame = read(data)
+            if not self.identified and type(frame) is not frames.Identify:
+                raise with_ref(NotIdentified("send identify first"), frame.ref)
+        except AgentComError as e:
+            self._is_bad(e)
+            return
+        try:
+            if type(frame) is frames.Identify:
+                self._identify(frame)
+            else:
+                self._steps[type(frame)](frame, data)
+        except AgentComError as e:
+            self._refuse(frame, e)
+
+    def received_binary(self) -> None:
+        """A binary frame has come: there are none in this protocol."""
+        self._is_bad(InvalidJSON("send JSON in text frames"))
+
+    def _identify(self, frame: frames.Identify) -> None:
+        line = self._line
+        if self.identified and frame.agent_id != line.agent.agent_id:
+            raise AlreadyIdentified(agent_id=line.agent.agent_id)
+        token = self._hub.auth.verify(frame.token)
+        if token is None:
+            raise InvalidToken("the token is unknown, revoked or expired")
+        if token.agent_id != frame.agent_id:
+            raise TokenAgentMismatch("the token belongs to another agent id")
+        if not token.allows(AGENT):
+            raise Forbidden(AGENT)
+        again = self.identified
+        before = self._hub.roster.get(frame.agent_id)
+        was = before.agent if before is not None else None
+        agent = Agent(
+            agent_id=frame.agent_id,
+            name=frame.name or frame.agent_id,
+            status="connected" if frame.status is None else frame.status,
+            capabilities=tuple(frame.capabilities or ()),
+            labels=frame.labels or {},
+            slots=frame.slots or 1,
+            presence=frame.presence or Presence.AUTO,
+            connected_at=was.connected_at if was is not None else self._hub.now(),
+        )
+        self.identified = True
+        older = line.register(agent, token)
+        if older is not None and older is not line:
+            older.close(REPLACED, "replaced")
+        actions = self._hub.identified(line, frame.tasks or [], was, again=again)
+        line.send(
+            encode(
+                frames.Identified(
+                    agent_id=agent.agent_id,
+                    limits=self._limits,
+                    tasks=actions if frame.tasks is not None else UNSET,
+                    ref=ref_of(frame),
+                )
+            )
+        )
+
+    def _ping(self, frame: frames.Ping, _: bytes) -> None:
+        self._line.send(encode(frames.Pong(timestamp=self._hub.now(), ref=ref_of(frame))))
+
+    def _status(self, frame: frames.SetStatus, _: bytes) -> None:
+        line = self._line
+        line.agent = msgspec.structs.replace(line.agent, status=frame.status)
+        self._hub.presence.changed(line, encode(frames.StatusUpdated(ref=ref_of(frame))))
+
+    def _list_agents(self, frame: frames.ListAgents, _: bytes) -> None:
+        agents = [self._hub.info(link) for link in self._hub.roster.values()]
+        self._line.send(encode(frames.Agents(agents=agents, ref=ref_of(frame))))
+
+    def _message(self, frame: frames.SendMessage, _: bytes) -> None:
+        sent = self._hub.messaging.send(
+            self._line.agent.agent_id,
+            frame.to,
+            frame.message_type,
+            frame.payload,
+            frame.reply_to,
+        )
+        self._line.send(
+            encode(frames.MessageSent(id=sent.id, note=sent.note, ref=ref_of(frame)))
+        )
+
+    def _list_channels(self, frame: frames.ListChannels, _: bytes) -> None:
+        self._line.send(encode(frames.Channels(channels=[], ref=ref_of(frame))))
+
+    def _channel(self, frame: Any, _: bytes) -> None:
+        raise ChannelNotFound(channel=frame.channel)
+
+    def _drain(self, frame: frames.Drain | frames.AgentRestarting, _: bytes) -> None:
+        self._hub.dispatch.drain(self._line.agent.agent_id)
+        self._line.send(encode(frames.Draining(ref=ref_of(frame))))
+
+    def _keep(self, frame: frames.FromAgent, data: bytes) -> None:
+        name = str(type(frame).__struct_config__.tag)
+        if len(data) > KEPT_REPORT:
+            data = b'{"note":"over %d bytes, not kept"}' % KEPT_REPORT
+        self._line.newest[name] = Raw(data)
+
+    def _report(self, frame: frames.Report, _: bytes) -> None:
+        if self._lookups >= LOOKUPS:
+            self._line.close(OVERRUN, "too many reports wait for an answer")
+            return
+        line = self._line
+        looked_up = self._hub.reports.receive(line, frame, lambda e: self._refuse(frame, e))
+        if looked_up is None:
+            return
+        self._lookups += 1
+
+        def done(_: object) -> None:
+            self._lookups -= 1
+
+        looked_up.addErrback(
+            lambda f: self.log.failure(
+                "while looking up task {task_id}", f, task_id=frame.task_id
+            )
+        )
+        looked_up.addCallback(done)
+
+    def _refuse(self, frame: frames.FromAgent, error: AgentComError) -> None:
+        """A well-formed frame that is refused: told, not held against the peer."""
+        if isinstance(frame, frames.TaskProgress):
+            if frame.task_id in self._refused:
+                return
+            if len(self._refused) < TOLD_REFUSALS:
+                self._refused.add(frame.task_id)
+        ref = ref_of(frame)
+        self._tell(with_ref(error, ref) if ref is not UNSET else error)
+        if isinstance(error, AlreadyIdentified):
+            self._count_bad()
+
+    def _is_bad(self, error: AgentComError) -> None:
+        self._tell(error)
+        self._count_bad()
+
+    def _count_bad(self) -> None:
+        now = self._clock.seconds()
+        self._bad.append(now)
+        if len(self._bad) == BAD_MESSAGES and now - self._bad[0] < BAD_WINDOW_S:
+            self._line.close(BAD_BEHAVIOUR, "too many bad messages")
+
+    def _tell(self, error: AgentComError) -> None:
+        self._line.send(encode({"type": "error", **error.body()}))
