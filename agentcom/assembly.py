@@ -14,10 +14,10 @@ from agentcom.http.admin import AdminRoutes
 from agentcom.http.agents import AgentRoutes
 from agentcom.http.events import EventRoutes
 from agentcom.http.routing import Api
-from agentcom.site import AgentComSite, make_site
 from agentcom.http.tasks import TaskRoutes
 from agentcom.hub.hub import Hub
 from agentcom.hub.link import Roster
+from agentcom.site import AgentComSite, make_site
 from agentcom.store.interface import Store
 from agentcom.wire.frames import Limits
 from agentcom.ws.factory import AgentFactory

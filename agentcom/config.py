@@ -65,9 +65,7 @@ def database_of(url: str | None, data_dir: Path) -> Path:
     return Path(parts.path[1:]).absolute()
 
 
-def number(
-    name: str, text: str, least: float, most: float, *, whole: bool = False
-) -> float:
+def number(name: str, text: str, least: float, most: float, *, whole: bool = False) -> float:
     """An option's number.
 
     :raises StartError: it is none, or out of bounds.

@@ -36,9 +36,7 @@ class DataDir:
         except OSError:
             holder = os.read(lock, 32).decode("ascii", "replace").strip() or "unknown"
             os.close(lock)
-            raise StartError(
-                f"data directory in use by process {holder}: {self.path}"
-            ) from None
+            raise StartError(f"data directory in use by process {holder}: {self.path}") from None
         os.ftruncate(lock, 0)
         os.pwrite(lock, b"%d\n" % os.getpid(), 0)
         self._lock = lock

@@ -20,7 +20,7 @@ class AgentComError(Exception):
 
     code: ClassVar[str] = "internal_error"
 
-    def __init__(self, message: str = "", **fields: object) -> None:
+    def __init__(self, message: str = "", /, **fields: object) -> None:
         super().__init__(message or self.code)
         self.fields: dict[str, object] = fields
         if message:

@@ -42,6 +42,7 @@ POLL_S = 0.05
 AGENTS_CLOSE_S = 2.0
 """Seconds that agents have to answer the close frame of a stopping hub."""
 
+
 class HubService(Service):
     """One hub, from its data directory to its ports.
 
@@ -71,7 +72,7 @@ class HubService(Service):
 
     def startService(self) -> None:
         """Open, load, listen; all of it or nothing."""
-        super().startService()
+        super().startService()  # type: ignore[no-untyped-call]  # untyped in Twisted
         try:
             self._data.acquire()
             self._store = self._open_store()
@@ -96,7 +97,7 @@ class HubService(Service):
         found = []
         for text, port in zip(self.config.listen, self._ports, strict=False):
             scheme = "https" if text.startswith("ssl:") else "http"
-            address = port.getHost()
+            address: Any = port.getHost()
             host = getattr(address, "host", None)
             if host is None:
                 found.append(f"{scheme}+unix:{getattr(address, 'name', '')}")
@@ -109,7 +110,7 @@ class HubService(Service):
 
     def stopService(self) -> Deferred[None]:
         """Answer what was received, close the lines, close the store."""
-        super().stopService()
+        super().stopService()  # type: ignore[no-untyped-call]  # untyped in Twisted
         done: Deferred[None] = Deferred.fromCoroutine(self._stop())
         return done.addErrback(lambda f: self.log.failure("while stopping", f))
 
@@ -202,7 +203,7 @@ class HubService(Service):
         self._data.release()
 
 
-def _cannot_listen(text: str, error: BaseException) -> str:
+def _cannot_listen(text: str, error: BaseException | None) -> str:
     if isinstance(error, CannotListenError):
         reason = getattr(error.socketError, "strerror", None) or error.socketError
         return f"cannot listen on {text}: {reason}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from autobahn.twisted.resource import WebSocketResource
@@ -50,7 +51,7 @@ class BoundedRequest(Request):
         if length is not None and length > self._limit:
             self._refuse()
             length = 0
-        super().gotLength(length)
+        super().gotLength(length)  # type: ignore[no-untyped-call]  # untyped in Twisted
 
     def handleContentChunk(self, data: bytes) -> None:
         if self._refused:
@@ -59,23 +60,25 @@ class BoundedRequest(Request):
         if self._taken > self._limit:
             self._refuse()
             return
-        super().handleContentChunk(data)
+        super().handleContentChunk(data)  # type: ignore[no-untyped-call]  # untyped in Twisted
 
     def requestReceived(self, command: bytes, path: bytes, version: bytes) -> None:
         if self._refused:
             self.channel.loseConnection()
             return
-        super().requestReceived(command, path, version)
+        super().requestReceived(command, path, version)  # type: ignore[no-untyped-call]  # untyped in Twisted
 
     def process(self) -> None:
         try:
             unquote_to_bytes(self.uri.partition(b"?")[0]).decode("utf-8")
         except UnicodeDecodeError:
             # Klein would log a traceback for it.
-            self.write(respond(self, Answer(404, errors.NotFound("the path is not UTF-8").body())))
-            self.finish()
+            error = errors.NotFound("the path is not UTF-8")
+            body = respond(self, Answer(404, error.body()))
+            self.write(body)  # type: ignore[no-untyped-call]  # untyped in Twisted
+            self.finish()  # type: ignore[no-untyped-call]  # untyped in Twisted
             return
-        super().process()
+        super().process()  # type: ignore[no-untyped-call]  # untyped in Twisted
 
     def _refuse(self) -> None:
         """Answer at once, on the bare connection, and close it soon."""
@@ -88,7 +91,8 @@ class BoundedRequest(Request):
                 error = e
         body = encode(error.body())
         status = status_of(error)
-        self.channel.transport.write(
+        transport: Any = self.channel.transport
+        transport.write(
             b"HTTP/1.1 %d Refused\r\ncontent-type: application/json\r\n"
             b"content-length: %d\r\nconnection: close\r\n\r\n" % (status, len(body)) + body
         )
@@ -101,7 +105,7 @@ class Handshake(Resource):
     isLeaf = True
 
     def __init__(self, factory: AgentFactory) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # untyped in Twisted
         self._websocket = WebSocketResource(factory)
 
     def render(self, request: Request) -> bytes | int:
@@ -119,15 +123,17 @@ class Root(Resource):
     """Sends ``/ws`` to the handshake and everything else to the API."""
 
     def __init__(self, api: Api, factory: AgentFactory) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # untyped in Twisted
         self._handshake = Handshake(factory)
         self._api = api.app.resource()
 
     def getChild(self, path: bytes, request: Request) -> IResource:
         if path == b"ws" and not request.postpath:
             return self._handshake
-        request.prepath.pop()
-        request.postpath.insert(0, path)
+        prepath: Any = request.prepath
+        postpath: Any = request.postpath
+        prepath.pop()
+        postpath.insert(0, path)
         return self._api
 
 
@@ -136,7 +142,7 @@ class AgentComSite(Site):
 
     noisy = False
 
-    def log(self, request: Request) -> None:
+    def log(self, request: object) -> None:
         """Nothing: see the class."""
 
 
@@ -148,7 +154,7 @@ def make_site(api: Api, factory: AgentFactory, clock: IReactorTime) -> AgentComS
 
     HubRequest.api = api
     HubRequest.clock = clock
-    return AgentComSite(
+    return AgentComSite(  # type: ignore[no-untyped-call]  # untyped in Twisted
         Root(api, factory),
         requestFactory=HubRequest,
         reactor=clock,
@@ -183,6 +189,3 @@ def _tokens(request: Request, name: bytes) -> list[str]:
         for part in value.decode("latin-1").split(",")
         if part.strip()
     ]
-
-
-

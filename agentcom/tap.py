@@ -11,7 +11,7 @@ import signal
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.application.service import IService
 from twisted.logger import Logger
@@ -24,7 +24,7 @@ from agentcom.errors import StartError
 log = Logger()
 
 
-class Options(usage.Options):  # type: ignore[misc]  # twisted.python.usage is untyped
+class Options(usage.Options):
     """Options of ``twistd agentcom``."""
 
     synopsis = "[options]"
@@ -38,7 +38,7 @@ Examples:
 
   twistd -n agentcom --listen ssl:4443:privateKey=key.pem:certKey=cert.pem
 """
-    optParameters = [
+    optParameters: ClassVar[list[list[str | None]]] = [
         ["data-dir", None, None, "Where the hub keeps its state [$AGENTCOM_HOME or ~/.agentcom]"],
         ["database", None, None, "URL of the database [sqlite, in the data directory]"],
         ["min-free", None, "256MiB", "Take no new work with less free disk than this"],
@@ -49,11 +49,13 @@ Examples:
         ["ping-interval", None, "20", "Seconds between pings to a silent agent"],
         ["silence-limit", None, "60", "Seconds of silence that close a connection"],
     ]
-    optFlags = [["open-registration", None, "Let anybody register a new agent"]]
+    optFlags: ClassVar[list[list[str | None]]] = [
+        ["open-registration", None, "Let anybody register a new agent"]
+    ]
     compData = usage.Completions(optActions={"data-dir": usage.CompleteDirs()})
 
     def __init__(self) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]  # untyped in Twisted
         self["listen"] = []
         self.config: Config | None = None
 
@@ -73,7 +75,7 @@ Examples:
     def parseOptions(self, options: Any = None) -> None:
         """Parse; an error is one sentence instead of the whole help."""
         try:
-            super().parseOptions(options)
+            super().parseOptions(options)  # type: ignore[no-untyped-call]  # untyped in Twisted
             self.config = self._check()
         except (usage.UsageError, StartError) as e:
             sys.stderr.write(f"agentcom: {e} (see twistd agentcom --help)\n")
@@ -109,7 +111,7 @@ def makeService(options: Options) -> IService:
     if options.config is None:
         raise ValueError("parse the options first")
     service = HubService(options.config, reactor, _failing(options), _give_up)
-    reactor.callWhenRunning(_own_signals, reactor)  # type: ignore[attr-defined]
+    reactor.callWhenRunning(_own_signals, reactor)
     return service
 
 
@@ -144,12 +146,12 @@ def _own_signals(reactor: Any) -> None:
     """
     received: list[int] = []
 
-    def stop(number: int, _: object) -> None:
-        received.append(number)
+    def stop(which: int, _: object) -> None:
+        received.append(which)
         if len(received) > 1:
             os._exit(1)
-        log.info("{name} received", name=signal.Signals(number).name)
+        log.info("{name} received", name=signal.Signals(which).name)
         reactor.callFromThread(reactor.stop)
 
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+    for which in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(which, stop)

@@ -28,7 +28,7 @@ STARTED_AT = 1_700_000_000.0
 """Seconds since the epoch at which the clock of a new hub stands."""
 
 
-class FakeAgent(WebSocketClientProtocol):  # type: ignore[misc]  # Autobahn is untyped here
+class FakeAgent(WebSocketClientProtocol):
     """An agent that does only what the test tells it.
 
     :ivar frames: every frame that came, oldest first.
@@ -175,11 +175,12 @@ class MemoryHub:
         factory.setProtocolOptions(
             openHandshakeTimeout=0, closeHandshakeTimeout=0, serverConnectionDropTimeout=0
         )
-        agent: FakeAgent = factory.buildProtocol(None)
+        agent: Any = factory.buildProtocol(None)
         agent.hub = self
         agent.pump = self._join(agent)
         self.settle()
-        return agent
+        made: FakeAgent = agent
+        return made
 
     def agent(self, agent_id: str, **fields: Any) -> FakeAgent:
         """A connected and identified agent; ``frames`` begins after ``identified``."""
@@ -224,13 +225,16 @@ class MemoryHub:
         headers: dict[str, str] | None = None,
     ) -> HttpClient:
         """Like :meth:`request`, with whatever has come so far."""
-        data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        data = (
+            body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
+        )
         fields = {"Host": "hub.example:4000", "Content-Length": str(len(data)), **(headers or {})}
         if token is not None:
             fields["Authorization"] = f"Bearer {token or self.admin_token}"
         head = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
         client = self.open_http()
-        client.transport.write(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + data)
+        transport: Any = client.transport
+        transport.write(f"{method} {path} HTTP/1.1\r\n{head}\r\n".encode("latin-1") + data)
         self.settle()
         return client
 
@@ -258,8 +262,9 @@ class MemoryHub:
         return [event["event"] for event in found]
 
     def _join(self, client: Any) -> IOPump:
-        server = self.parts.site.buildProtocol(None)
-        pump = connect(
+        site: Any = self.parts.site
+        server = site.buildProtocol(None)
+        pump: IOPump = connect(
             server, FakeTransport(server, True), client, FakeTransport(client, False)
         )
         self._pumps.append(pump)

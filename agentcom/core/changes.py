@@ -86,5 +86,15 @@ class Expire(msgspec.Struct, frozen=True):
 
 
 Change = (
-    Assign | Accept | Progress | Complete | Fail | Reject | Recover | Reassign | Requeue | Cancel | Expire
+    Assign
+    | Accept
+    | Progress
+    | Complete
+    | Fail
+    | Reject
+    | Recover
+    | Reassign
+    | Requeue
+    | Cancel
+    | Expire
 )

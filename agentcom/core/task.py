@@ -317,9 +317,7 @@ def _requeue(task: Task, change: Requeue, now: int) -> Applied:
 
 
 def _cancel(task: Task, change: Cancel, now: int) -> Applied:
-    new = msgspec.structs.replace(
-        task, status=Status.CANCELLED, updated_at=now, recover_due=None
-    )
+    new = msgspec.structs.replace(task, status=Status.CANCELLED, updated_at=now, recover_due=None)
     return new, [_draft(new, events.TASK_CANCELLED, payload(by=change.by, reason=change.reason))]
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from agentcom.core.ids import ADMIN_ID, valid_new_agent_id
+from agentcom.core.tokens import ADMIN, DEFAULT_SCOPES, ENROLL, SCOPES
 from agentcom.errors import AgentIdTaken, Forbidden, Unauthorized, ValidationFailed
 from agentcom.http.routing import Answer, Call, Route
-from agentcom.core.tokens import ADMIN, DEFAULT_SCOPES, ENROLL, SCOPES
 from agentcom.hub.hub import Hub
 from agentcom.wire.http import CreateToken, Register
 
@@ -32,7 +32,11 @@ class AdminRoutes:
                 handler=self.create,
             ),
             Route(
-                method="GET", path="/admin/tokens", name="list_tokens", scope=ADMIN, handler=self.list
+                method="GET",
+                path="/admin/tokens",
+                name="list_tokens",
+                scope=ADMIN,
+                handler=self.list,
             ),
             Route(
                 method="DELETE",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from agentcom.core.tokens import AGENT, SUBMIT
 from agentcom.errors import AgentNotFound
 from agentcom.http.errors import RETRY_AFTER_S
 from agentcom.http.routing import Answer, Call, Route
-from agentcom.core.tokens import AGENT, SUBMIT
 from agentcom.hub.hub import Hub
 from agentcom.wire.http import PostMessage
 

@@ -11,12 +11,12 @@ from collections.abc import Callable
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.iweb import IRequest
+from twisted.web.server import Request
 from zope.interface import implementer
 
 from agentcom.core.events import TOPICS, Event
-from agentcom.http.routing import Answer, Call, Route, Streamed, invalid_query
 from agentcom.core.tokens import SUBMIT
+from agentcom.http.routing import Answer, Call, Route, Streamed, invalid_query
 from agentcom.hub.eventlog import EventLog, Gap
 from agentcom.hub.hub import Hub
 from agentcom.wire.codec import encode
@@ -38,7 +38,7 @@ class Stream:
 
     def __init__(
         self,
-        request: IRequest,
+        request: Request,
         event_log: EventLog,
         clock: IReactorTime,
         seq: int,

@@ -15,13 +15,14 @@ from klein import Klein
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.iweb import IRequest
-from werkzeug.exceptions import HTTPException, MethodNotAllowed as WrongMethod
+from twisted.web.server import Request
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
 from agentcom import errors
+from agentcom.core.tokens import Token
 from agentcom.http.errors import RETRY_AFTER_S, status_of
 from agentcom.hub.hub import Hub
-from agentcom.core.tokens import Token
 from agentcom.wire.codec import decode, encode
 
 JSON = b"application/json"
@@ -51,7 +52,7 @@ class Call:
     """
 
     def __init__(
-        self, request: IRequest, token: Token | None, args: dict[str, str], body: Any, size: int
+        self, request: Request, token: Token | None, args: dict[str, str], body: Any, size: int
     ) -> None:
         self.request = request
         self.token = token
@@ -139,8 +140,10 @@ class Api:
         # Werkzeug answers with redirects where a slash differs; we say 404.
         self.app.url_map.strict_slashes = False
         self.app.url_map.merge_slashes = False
-        self.app.handle_errors(HTTPException)(self._no_route)
-        self.app.handle_errors(Exception)(self._failed)
+        no_route: Any = self._no_route
+        failed: Any = self._failed
+        self.app.handle_errors(HTTPException)(no_route)
+        self.app.handle_errors(Exception)(failed)
 
     def find(self, method: str, path: str) -> Route | None:
         """The route of a request, ``None`` where there is none."""
@@ -151,7 +154,7 @@ class Api:
             return None
         return self.routes.get(str(name))
 
-    def authorize(self, route: Route, request: IRequest) -> Token | None:
+    def authorize(self, route: Route, request: Request) -> Token | None:
         """The caller's token.
 
         :raises Unauthorized: none, or no good one, and the route needs one.
@@ -162,7 +165,7 @@ class Api:
     def _serving(self, route: Route) -> Callable[..., bytes | Deferred[bytes]]:
         decoder = None if route.body is None else msgspec.json.Decoder(route.body)
 
-        def serve(request: IRequest, **args: str) -> bytes | Deferred[bytes]:
+        def serve(request: Request, **args: str) -> bytes | Deferred[bytes]:
             try:
                 token = self.authorize(route, request)
                 size, body = (0, None) if decoder is None else _body(request, route, decoder)
@@ -175,9 +178,7 @@ class Api:
 
         return serve
 
-    def _going_on(
-        self, request: IRequest, work: Awaitable[Answer | Streamed]
-    ) -> Deferred[bytes]:
+    def _going_on(self, request: Request, work: Awaitable[Answer | Streamed]) -> Deferred[bytes]:
         """Wait for the work; it runs to its end whether its client stays or not.
 
         Klein cancels what it waits for when the client leaves, so it waits
@@ -202,20 +203,20 @@ class Api:
         )
         return answer
 
-    def _no_route(self, request: IRequest, failure: Failure) -> bytes:
+    def _no_route(self, request: Request, failure: Failure) -> bytes:
         if isinstance(failure.value, WrongMethod):
             allowed = sorted(failure.value.valid_methods or ())
             request.setHeader(b"allow", ", ".join(allowed).encode())
             return _refusal(request, errors.MethodNotAllowed(allowed=allowed))
         return _refusal(request, errors.NotFound())
 
-    def _failed(self, request: IRequest, failure: Failure) -> bytes:
+    def _failed(self, request: Request, failure: Failure) -> bytes:
         request_id = self._hub.ids.message()
         self.log.failure("request {request_id} failed", failure, request_id=request_id)
         return respond(request, Answer(500, {"error": "internal_error", "request_id": request_id}))
 
 
-def respond(request: IRequest, answer: Answer) -> bytes:
+def respond(request: Request, answer: Answer) -> bytes:
     """Set status and headers, and give the body."""
     body = encode(answer.body)
     request.setResponseCode(answer.status)
@@ -232,7 +233,7 @@ def invalid_query(name: str, detail: str) -> errors.ValidationFailed:
     return errors.ValidationFailed([{"field": name, "error": "invalid_value", "detail": detail}])
 
 
-def _refusal(request: IRequest, error: errors.AgentComError) -> bytes:
+def _refusal(request: Request, error: errors.AgentComError) -> bytes:
     status = status_of(error)
     headers: tuple[tuple[bytes, bytes], ...] = ()
     if status == 503:
@@ -242,7 +243,7 @@ def _refusal(request: IRequest, error: errors.AgentComError) -> bytes:
     return respond(request, Answer(status, error.body(), headers))
 
 
-def _secret(request: IRequest, query_token: bool) -> str | None:
+def _secret(request: Request, query_token: bool) -> str | None:
     header: bytes | None = request.getHeader(b"authorization")
     if header is not None:
         scheme, _, secret = header.partition(b" ")
@@ -255,10 +256,9 @@ def _secret(request: IRequest, query_token: bool) -> str | None:
     return None
 
 
-def _body(
-    request: IRequest, route: Route, decoder: msgspec.json.Decoder[Any]
-) -> tuple[int, Any]:
-    data: bytes = request.content.read()
+def _body(request: Request, route: Route, decoder: msgspec.json.Decoder[Any]) -> tuple[int, Any]:
+    content: Any = request.content
+    data: bytes = content.read()
     if not data and route.body_optional:
         data = b"{}"
     try:

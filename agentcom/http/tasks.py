@@ -7,9 +7,9 @@ from typing import Any
 from msgspec import Raw
 
 from agentcom.core.task import Priority, Status, Task
+from agentcom.core.tokens import SUBMIT
 from agentcom.errors import InvalidState, TaskNotFound, ValidationFailed
 from agentcom.http.routing import Answer, Call, Route, invalid_query
-from agentcom.core.tokens import SUBMIT
 from agentcom.hub.hub import Hub
 from agentcom.store.interface import TaskFilter
 from agentcom.wire.codec import cut

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from functools import partial
 
 import msgspec
 from twisted.internet.defer import Deferred, succeed
@@ -68,9 +69,7 @@ class EventLog:
         self._watchers: set[Subscription] = set()
         store.on_commit(self._committed)
 
-    def subscribe(
-        self, wake: Callable[[], None], live: Callable[[Event], None]
-    ) -> Subscription:
+    def subscribe(self, wake: Callable[[], None], live: Callable[[Event], None]) -> Subscription:
         """Hear of news.
 
         :param wake: there are events after the cursor that you have.
@@ -82,7 +81,7 @@ class EventLog:
         """Show an event to live watchers only."""
         event = numbered(draft, None)
         for watcher in list(self._watchers):
-            self._tell(lambda watcher=watcher: watcher.live(event))
+            self._tell(partial(watcher.live, event))
 
     def cursor(self, seq: int) -> str:
         """The cursor that stands after an event."""

@@ -20,6 +20,7 @@ from agentcom.core.changes import Assign
 from agentcom.core.events import Draft
 from agentcom.core.ids import Ids
 from agentcom.core.task import Task, apply, submitted
+from agentcom.core.tokens import Token
 from agentcom.errors import (
     AgentDraining,
     AgentNotConnected,
@@ -39,7 +40,6 @@ from agentcom.hub.messaging import Messaging
 from agentcom.hub.presence import Presence
 from agentcom.hub.reports import Reports
 from agentcom.hub.returning import Returning
-from agentcom.core.tokens import Token
 from agentcom.store.interface import Store, Unit
 from agentcom.wire.codec import canonical
 from agentcom.wire.frames import TaskMention

@@ -60,17 +60,13 @@ class Ledger:
         """A live task, or one that ended lately (then without its bodies)."""
         return self.live.get(task_id) or self._ended.get(task_id)
 
-    def add(
-        self, task: Task, drafts: list[Draft], then: Callable[[], None] | None = None
-    ) -> None:
+    def add(self, task: Task, drafts: list[Draft], then: Callable[[], None] | None = None) -> None:
         """Take a new task."""
         self.live[task.id] = task
         self._store.commit(Unit((task,), True, drafts, (), then))
         self._moved(None, task)
 
-    def change(
-        self, task_id: str, change: Change, then: Callable[[], None] | None = None
-    ) -> Task:
+    def change(self, task_id: str, change: Change, then: Callable[[], None] | None = None) -> Task:
         """Change a live task; ``then`` runs after the commit.
 
         :raises IllegalTransition: the task's status does not allow it.

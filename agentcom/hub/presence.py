@@ -92,7 +92,9 @@ class Presence:
         agent_id = link.agent.agent_id
         info = self._info(link)
         frame = encode(AgentJoined(agent=info))
-        self._log(events.AGENT_JOINED, agent_id, payload(agent=info), lambda: self._tell(frame, link))
+        self._log(
+            events.AGENT_JOINED, agent_id, payload(agent=info), lambda: self._tell(frame, link)
+        )
         if agent_id in self._left:
             del self._left[agent_id]
             self._changed[agent_id] = info

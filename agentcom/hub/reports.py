@@ -14,7 +14,16 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from agentcom.core import events
-from agentcom.core.changes import Accept, Change, Complete, Fail, Progress, Reassign, Recover, Reject
+from agentcom.core.changes import (
+    Accept,
+    Change,
+    Complete,
+    Fail,
+    Progress,
+    Reassign,
+    Recover,
+    Reject,
+)
 from agentcom.core.events import Draft
 from agentcom.core.fence import Counts, Kind, Refused, Repeated, judge
 from agentcom.core.task import Task
@@ -152,9 +161,7 @@ class Reports:
     def _recovering(self, task: Task, link: Link, frame: frames.TaskRecovering) -> None:
         if frame.last_status in NOT_BEGUN:
             if task.status.held:
-                self._change(
-                    task, link, frame, Reassign(frame.last_status), frames.TaskReassign
-                )
+                self._change(task, link, frame, Reassign(frame.last_status), frames.TaskReassign)
             else:
                 self._answer(link, frame, frames.TaskReassign)
             return
@@ -173,9 +180,7 @@ class Reports:
         goes_on = self._returning.still_has(
             link.agent.agent_id, task.id, frame.generation, Kind.STATE
         )
-        self._answer(
-            link, frame, frames.StateReportAck, action="continue" if goes_on else "abort"
-        )
+        self._answer(link, frame, frames.StateReportAck, action="continue" if goes_on else "abort")
 
     def _ended(self, link: Link) -> None:
         self._dispatch.resume(link.agent.agent_id)

@@ -36,9 +36,7 @@ RECOVERY_TIMEOUT = "recovery_timeout"
 class Returning:
     """Holds tasks for agents that are away, and sorts out what they have left."""
 
-    def __init__(
-        self, ledger: Ledger, dispatch: Dispatch, roster: Roster, agenda: Agenda
-    ) -> None:
+    def __init__(self, ledger: Ledger, dispatch: Dispatch, roster: Roster, agenda: Agenda) -> None:
         self._ledger = ledger
         self._dispatch = dispatch
         self._holdings = dispatch.holdings

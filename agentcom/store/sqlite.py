@@ -19,11 +19,11 @@ from twisted.logger import Logger
 
 from agentcom.core.events import Event
 from agentcom.core.task import Task
+from agentcom.core.tokens import Token
 from agentcom.errors import StartError
 from agentcom.store import migrate
 from agentcom.store import statements as sql
 from agentcom.store.commit import Batch, GroupCommit
-from agentcom.core.tokens import Token
 from agentcom.store.interface import Loaded, TaskFilter, Unit
 
 T = TypeVar("T")
@@ -72,9 +72,7 @@ def open_in_memory(clock: IReactorTime, give_up: Callable[[], None] = lambda: No
     """A whole store in memory: everything runs at once, in the calling thread."""
     connection = connect(":memory:")
     migrate.upgrade(connection, lambda: "00000000")
-    return SqliteStore(
-        clock, connection, lambda: connection, maybeDeferred, maybeDeferred, give_up
-    )
+    return SqliteStore(clock, connection, lambda: connection, maybeDeferred, maybeDeferred, give_up)
 
 
 class SqliteTransaction:

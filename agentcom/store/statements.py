@@ -17,8 +17,8 @@ from sqlalchemy.dialects import sqlite
 
 from agentcom.core.events import Event
 from agentcom.core.task import Ending, Priority, Status, Task
-from agentcom.store import schema
 from agentcom.core.tokens import Token
+from agentcom.store import schema
 from agentcom.store.interface import TaskFilter
 
 _DIALECT = sqlite.dialect(paramstyle="qmark")
@@ -71,13 +71,17 @@ INSERT_TASK, _insert_order = _sql(insert(_t).values({n: bindparam(n) for n in TA
 UPDATE_TASK, _update_order = _sql(
     update(_t).where(_t.c.id == bindparam("b_id")).values({n: bindparam(n) for n in CHANGING})
 )
-INSERT_EVENT, _event_order = _sql(insert(_e).values({c.name: bindparam(c.name) for c in _event_cols}))
+INSERT_EVENT, _event_order = _sql(
+    insert(_e).values({c.name: bindparam(c.name) for c in _event_cols})
+)
 UPSERT_TOKEN, _token_order = _sql(
     insert(_k).prefix_with("OR REPLACE").values({c.name: bindparam(c.name) for c in _token_cols})
 )
 SET_SEQ, _ = _sql(update(schema.meta).values(last_seq=bindparam("last")))
 INSERT_META, _meta_order = _sql(
-    insert(schema.meta).values(id=bindparam("id"), epoch=bindparam("epoch"), last_seq=bindparam("last"))
+    insert(schema.meta).values(
+        id=bindparam("id"), epoch=bindparam("epoch"), last_seq=bindparam("last")
+    )
 )
 SELECT_META, _ = _sql(select(schema.meta.c.epoch, schema.meta.c.last_seq))
 SELECT_TASK, _ = _sql(select(*_task_cols).where(_t.c.id == bindparam("b_id")))
@@ -226,7 +230,8 @@ def to_task(row: Row) -> Task:
 
 def to_event(row: Row) -> Event:
     """A row of the event log as an event."""
-    return Event(*row[:-1], msgspec.Raw(row[-1].encode()))
+    *fields, told = row
+    return Event(*fields, payload=msgspec.Raw(told.encode()))
 
 
 def to_token(row: Row) -> Token:

@@ -140,8 +140,8 @@ def _suspect(data: bytes) -> bool:
         data.count(b"{") + data.count(b"[") > MAX_DEPTH
         or _BIG_NUMBER.search(data) is not None
         or (b"\\u" in data and _SURROGATE.search(data) is not None)
-        or not data.isascii()
-        and not _is_utf8(data)
+        or (not data.isascii()
+        and not _is_utf8(data))
     )
 
 

@@ -199,9 +199,7 @@ OF_CHANNELS: tuple[type[FromAgent], ...] = (
 )
 
 
-class ToAgent(
-    msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True
-):
+class ToAgent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
     """What the replies share: the ``ref`` of the frame that they answer."""
 
     ref: Raw | UnsetType = UNSET

@@ -17,7 +17,7 @@ BEFORE_IDENTIFY = 64 * 1024
 """Bytes of a frame from a peer that has not identified."""
 
 
-class AgentFactory(WebSocketServerFactory):  # type: ignore[misc]  # Autobahn is untyped here
+class AgentFactory(WebSocketServerFactory):
     """Builds :class:`.protocol.AgentProtocol` and holds the agent map.
 
     :ivar agents: agent id to the newest identified connection of that agent.
@@ -26,18 +26,18 @@ class AgentFactory(WebSocketServerFactory):  # type: ignore[misc]  # Autobahn is
     :ivar connections: every open connection, identified or not.
     """
 
-    protocol = AgentProtocol
+    protocol = AgentProtocol  # type: ignore[assignment]  # zope sees no factory attribute
     noisy = False
 
     def __init__(self, hub: Hub, agents: Roster, clock: IReactorTime, limits: Limits) -> None:
-        super().__init__(server="AgentCom", reactor=clock)
+        super().__init__(server="AgentCom", reactor=clock)  # type: ignore[no-untyped-call]  # Autobahn
         self.agents = agents
         self.hub = hub
         self.clock = clock
         self.limits = limits
         self.identify_within_s = IDENTIFY_WITHIN_S
         self.connections: set[AgentProtocol] = set()
-        self.setProtocolOptions(
+        self.setProtocolOptions(  # type: ignore[no-untyped-call]  # Autobahn
             # Liveness and handshake limits are ours, on our own clock:
             # Autobahn's timers go to the global reactor.
             autoPingInterval=0,

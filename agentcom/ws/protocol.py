@@ -16,8 +16,8 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 
 from agentcom.core.agent import Agent
-from agentcom.hub.link import Link
 from agentcom.core.tokens import Token
+from agentcom.hub.link import Link
 from agentcom.ws.outbound import Outbound
 from agentcom.ws.session import (
     GONE_QUIET,
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from agentcom.ws.factory import AgentFactory
 
 
-class AgentProtocol(WebSocketServerProtocol):  # type: ignore[misc]  # Autobahn is untyped here
+class AgentProtocol(WebSocketServerProtocol):
     """One connection.  It registers itself in the factory's agent map."""
 
     # Not ``log``: Autobahn would put its own debugging there.
@@ -86,9 +86,10 @@ class AgentProtocol(WebSocketServerProtocol):  # type: ignore[misc]  # Autobahn 
         """The handshake is good: take over the transport from the HTTP channel."""
         try:
             # The channel stays registered as producer and would get ours refused.
-            self.transport.unregisterProducer()
+            transport: Any = self.transport
+            transport.unregisterProducer()
             outbound = Outbound(self, self.factory.clock, self.factory.limits.send_buffer_bytes)
-            self.transport.registerProducer(outbound, True)
+            transport.registerProducer(outbound, True)
             self._outbound = outbound
         except Exception:
             self._log.failure("while taking over a connection")
@@ -139,7 +140,8 @@ class AgentProtocol(WebSocketServerProtocol):  # type: ignore[misc]  # Autobahn 
         if sync or chopsize or self.send_queue:
             super().sendData(data, sync, chopsize)
         else:
-            self.transport.write(data)
+            transport: Any = self.transport
+            transport.write(data)
 
     def _fail_connection(self, code: int = 1001, reason: str = "going away") -> None:
         """Autobahn fails the connection (1002, 1007, 1009): hear no more, end it in time."""

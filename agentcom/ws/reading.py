@@ -17,7 +17,9 @@ TYPE_SHOWN = 64
 _DECODERS: dict[str, msgspec.json.Decoder[Any]] = {
     name: msgspec.json.Decoder(struct) for name, struct in frames.FROM_AGENT.items()
 }
-_ANY_FRAME: msgspec.json.Decoder[Any] = msgspec.json.Decoder(Union[frames.FRAME_TYPES])
+_ANY_FRAME: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
+    Union[frames.FRAME_TYPES]  # noqa: UP007  # made of a tuple
+)
 
 
 def read(data: bytes) -> Any:

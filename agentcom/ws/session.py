@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from agentcom.core.agent import Agent, Presence
+from agentcom.core.tokens import AGENT, Token
 from agentcom.errors import (
     AgentComError,
     AlreadyIdentified,
@@ -27,7 +28,6 @@ from agentcom.errors import (
     NotIdentified,
     TokenAgentMismatch,
 )
-from agentcom.core.tokens import AGENT, Token
 from agentcom.hub.hub import Hub
 from agentcom.hub.link import Link
 from agentcom.hub.reports import ref_of
@@ -55,6 +55,7 @@ KEPT_REPORT = 16 * 1024
 TOLD_REFUSALS = 1_000
 """Tasks of which a connection remembers that its progress was refused."""
 
+
 class Line(Link, Protocol):
     """A connection as its session needs it."""
 
@@ -73,9 +74,7 @@ class Session:
 
     log = Logger()
 
-    def __init__(
-        self, hub: Hub, line: Line, clock: IReactorTime, limits: frames.Limits
-    ) -> None:
+    def __init__(self, hub: Hub, line: Line, clock: IReactorTime, limits: frames.Limits) -> None:
         self._hub = hub
         self._line = line
         self._clock = clock
@@ -181,9 +180,7 @@ class Session:
             frame.payload,
             frame.reply_to,
         )
-        self._line.send(
-            encode(frames.MessageSent(id=sent.id, note=sent.note, ref=ref_of(frame)))
-        )
+        self._line.send(encode(frames.MessageSent(id=sent.id, note=sent.note, ref=ref_of(frame))))
 
     def _list_channels(self, frame: frames.ListChannels, _: bytes) -> None:
         self._line.send(encode(frames.Channels(channels=[], ref=ref_of(frame))))
@@ -215,9 +212,7 @@ class Session:
             self._lookups -= 1
 
         looked_up.addErrback(
-            lambda f: self.log.failure(
-                "while looking up task {task_id}", f, task_id=frame.task_id
-            )
+            lambda f: self.log.failure("while looking up task {task_id}", f, task_id=frame.task_id)
         )
         looked_up.addCallback(done)
 
