@@ -13,6 +13,7 @@ from agentcom.core.ids import Ids
 from agentcom.http.admin import AdminRoutes
 from agentcom.http.agents import AgentRoutes
 from agentcom.http.events import EventRoutes
+from agentcom.http.pages import PageRoutes
 from agentcom.http.routing import Api
 from agentcom.http.tasks import TaskRoutes
 from agentcom.hub.hub import Hub
@@ -55,6 +56,7 @@ class Assembly:
                 *AgentRoutes(self.hub).routes(),
                 *AdminRoutes(self.hub, config.open_registration).routes(),
                 *self.streams.routes(),
+                *PageRoutes().routes(),
             ],
         )
         self.site: AgentComSite = make_site(self.api, self.factory, clock)

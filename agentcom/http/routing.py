@@ -38,6 +38,15 @@ class Answer(msgspec.Struct, frozen=True):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
 
+class Page(msgspec.Struct, frozen=True):
+    """An answer that is a file."""
+
+    status: int
+    body: bytes
+    content_type: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
 class Streamed:
     """What a handler returns that goes on writing to the request by itself."""
 
@@ -93,7 +102,7 @@ class Call:
         return int(text)
 
 
-Handler = Callable[[Call], Answer | Awaitable[Answer | Streamed]]
+Handler = Callable[[Call], Answer | Page | Awaitable[Answer | Streamed]]
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,7 +181,7 @@ class Api:
                 result = route.handler(Call(request, token, args, body, size))
             except errors.AgentComError as e:
                 return _refusal(request, e)
-            if isinstance(result, Answer):
+            if isinstance(result, (Answer, Page)):
                 return respond(request, result)
             return self._going_on(request, result)
 
@@ -216,12 +225,15 @@ class Api:
         return respond(request, Answer(500, {"error": "internal_error", "request_id": request_id}))
 
 
-def respond(request: Request, answer: Answer) -> bytes:
+def respond(request: Request, answer: Answer | Page) -> bytes:
     """Set status and headers, and give the body."""
-    body = encode(answer.body)
+    if isinstance(answer, Page):
+        body, content_type = answer.body, answer.content_type
+    else:
+        body, content_type = encode(answer.body), JSON
     request.setResponseCode(answer.status)
     headers = request.responseHeaders
-    headers.setRawHeaders(b"content-type", [JSON])
+    headers.setRawHeaders(b"content-type", [content_type])
     headers.setRawHeaders(b"content-length", [b"%d" % len(body)])
     for name, value in answer.headers:
         headers.setRawHeaders(name, [value])
