@@ -20,7 +20,7 @@ from twisted.web.server import Request, Site
 
 from agentcom import errors
 from agentcom.http.errors import status_of
-from agentcom.http.routing import MAX_BODY, Answer, Api, respond
+from agentcom.http.routing import MAX_BODY, Answer, Api, Route, respond
 from agentcom.wire.codec import encode
 from agentcom.ws.factory import AgentFactory
 
@@ -37,17 +37,13 @@ class BoundedRequest(Request):
     api: Api
     clock: IReactorTime
     _limit = MAX_BODY
+    _route: Route | None = None
     _taken = 0
     _refused = False
 
     def gotLength(self, length: int | None) -> None:
-        # The channel knows command and path; the request itself not before
-        # its body is complete.
-        channel: HTTPChannel = self.channel
-        path = channel._path.partition(b"?")[0].decode("latin-1")
-        self._route = self.api.find(channel._command.decode("latin-1"), path)
-        if self._route is not None:
-            self._limit = self._route.max_body
+        if length is None or length > MAX_BODY:
+            self._look_up()
         if length is not None and length > self._limit:
             self._refuse()
             length = 0
@@ -79,6 +75,17 @@ class BoundedRequest(Request):
             self.finish()  # type: ignore[no-untyped-call]  # untyped in Twisted
             return
         super().process()  # type: ignore[no-untyped-call]  # untyped in Twisted
+
+    def _look_up(self) -> None:
+        """Find the route before the request knows its own path.
+
+        Only for bodies that may be too large: most requests are routed once.
+        """
+        channel: HTTPChannel = self.channel
+        path = channel._path.partition(b"?")[0].decode("latin-1")
+        self._route = self.api.find(channel._command.decode("latin-1"), path)
+        if self._route is not None:
+            self._limit = self._route.max_body
 
     def _refuse(self) -> None:
         """Answer at once, on the bare connection, and close it soon."""

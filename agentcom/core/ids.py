@@ -17,6 +17,10 @@ ADMIN_ID = "admin"
 MAX_INTEGER = 2**53
 
 
+POOL = 4096
+"""Bytes taken from the random source at a time: a call for each id costs more."""
+
+
 class Ids:
     """Makes ids from a secure random source.
 
@@ -25,14 +29,16 @@ class Ids:
 
     def __init__(self, random_bytes: Callable[[int], bytes]) -> None:
         self._random_bytes = random_bytes
+        self._pool = b""
+        self._used = 0
 
     def task(self) -> str:
         """A new task id."""
-        return "task-" + self._random_bytes(8).hex()
+        return "task-" + self._take(8)
 
     def message(self) -> str:
         """A new message id."""
-        return self._random_bytes(8).hex()
+        return self._take(8)
 
     def token(self) -> str:
         """A new token: 256 random bits in hex."""
@@ -40,7 +46,16 @@ class Ids:
 
     def epoch(self) -> str:
         """A new epoch of the event log."""
-        return self._random_bytes(4).hex()
+        return self._take(4)
+
+    def _take(self, count: int) -> str:
+        """So many fresh random bytes, in hex; no byte is used twice."""
+        if self._used + count > len(self._pool):
+            self._pool = self._random_bytes(POOL)
+            self._used = 0
+        start = self._used
+        self._used = start + count
+        return self._pool[start : self._used].hex()
 
 
 def hash_token(token: str) -> str:
