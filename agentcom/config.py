@@ -16,6 +16,11 @@ from agentcom.errors import StartError
 
 DEFAULT_LISTEN = "tcp:4000:interface=127.0.0.1"
 MIB = 1024 * 1024
+LEAST_BUFFER = 64 * 1024
+"""Bytes that a frame and the way out must have room for."""
+
+SHOWN = 80
+"""Characters of a wrong value that its error repeats."""
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -57,7 +62,10 @@ def database_of(url: str | None, data_dir: Path) -> Path:
     """
     if not url:
         return data_dir / "agentcom.db"
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError as e:
+        raise StartError(f"--database is not a URL: {e}") from None
     if parts.scheme != "sqlite" or parts.netloc or len(parts.path) < 2:
         raise StartError(
             f"--database {_without_password(url)}: use sqlite:////absolute/path or sqlite:///relative"
@@ -72,25 +80,27 @@ def number(name: str, text: str, least: float, most: float, *, whole: bool = Fal
     """
     try:
         value = float(int(text)) if whole else float(text)
-    except ValueError:
+    except (ValueError, OverflowError):
         kind = "a whole number" if whole else "a number"
-        raise StartError(f"--{name} must be {kind}, not {text!r}") from None
+        raise StartError(f"--{name} must be {kind}, not {text[:SHOWN]!r}") from None
     if not least <= value <= most:
-        raise StartError(f"--{name} must be from {least:g} to {most:g}, not {text}")
+        raise StartError(f"--{name} must be from {least:g} to {most:g}, not {text[:SHOWN]}")
     return value
 
 
-def size(name: str, text: str) -> int:
+def size(name: str, text: str, least: int = 0) -> int:
     """An option's number of bytes: ``1048576``, ``512KiB``, ``256MiB``, ``2GiB``.
 
-    :raises StartError: it is none.
+    :raises StartError: it is none, or less than ``least``.
     """
     units = {"KiB": 1024, "MiB": MIB, "GiB": 1024 * MIB, "": 1}
     for unit, factor in units.items():
         digits = text.removesuffix(unit).strip()
-        if text.endswith(unit) and digits.isascii() and digits.isdigit():
+        if text.endswith(unit) and digits.isascii() and digits.isdigit() and len(digits) < 16:
+            if int(digits) * factor < least:
+                raise StartError(f"--{name} must be at least {least} bytes, not {text}")
             return int(digits) * factor
-    raise StartError(f"--{name} must be a size such as 256MiB, not {text!r}")
+    raise StartError(f"--{name} must be a size such as 256MiB, not {text[:SHOWN]!r}")
 
 
 def _without_password(url: str) -> str:

@@ -9,12 +9,46 @@ from pathlib import Path
 from agentcom.errors import StartError
 
 
+class Lock:
+    """An exclusive lock of one process on a file that tells who has it."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file: int | None = None
+
+    def acquire(self) -> None:
+        """Lock the file for this process.
+
+        :raises StartError: another process has it, or it cannot be written.
+        """
+        folder = self._path.parent
+        try:
+            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as e:
+            raise StartError(f"cannot write in the data directory {folder}: {e.strerror}") from e
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            holder = os.read(file, 32).decode("ascii", "replace").strip() or "unknown"
+            os.close(file)
+            raise StartError(f"data directory in use by process {holder}: {folder}") from None
+        os.ftruncate(file, 0)
+        os.pwrite(file, b"%d\n" % os.getpid(), 0)
+        self._file = file
+
+    def release(self) -> None:
+        """Unlock it.  The file stays: removing it would race."""
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+
 class DataDir:
     """One hub's directory, held exclusively from :meth:`acquire` on."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock: int | None = None
+        self._lock = Lock(path / "lock")
 
     @property
     def token_file(self) -> Path:
@@ -27,25 +61,11 @@ class DataDir:
         :raises StartError: it cannot be written, or another hub has it.
         """
         make_private(self.path)
-        try:
-            lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as e:
-            raise StartError(f"cannot write in the data directory {self.path}: {e.strerror}") from e
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.read(lock, 32).decode("ascii", "replace").strip() or "unknown"
-            os.close(lock)
-            raise StartError(f"data directory in use by process {holder}: {self.path}") from None
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, b"%d\n" % os.getpid(), 0)
-        self._lock = lock
+        self._lock.acquire()
 
     def release(self) -> None:
-        """Unlock the directory.  The file stays: removing it would race."""
-        if self._lock is not None:
-            os.close(self._lock)
-            self._lock = None
+        """Let another hub have it."""
+        self._lock.release()
 
     def free_bytes(self) -> int:
         """Free disk space for unprivileged processes, in bytes."""

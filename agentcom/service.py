@@ -27,14 +27,17 @@ from agentcom.assembly import Assembly
 from agentcom.config import Config
 from agentcom.core.ids import ADMIN_ID, Ids
 from agentcom.core.tokens import ADMIN, mint
-from agentcom.datadir import DataDir, write_secret
+from agentcom.datadir import DataDir, Lock, write_secret
 from agentcom.errors import StartError
 from agentcom.site import AgentComSite
-from agentcom.store.local import insert
+from agentcom.store.local import count_tokens, insert
 from agentcom.store.sqlite import SqliteStore, connect_reader, open_file
 
 READERS = 4
 """Threads that read the store."""
+
+GOING_AWAY = 1001
+"""Close code of a hub that stops."""
 
 POLL_S = 0.05
 """Seconds between looks at what a stop waits for."""
@@ -65,6 +68,8 @@ class HubService(Service):
         self._fail = fail
         self._give_up = give_up
         self._data = DataDir(config.data_dir)
+        # A database elsewhere is shared by data directories and locked too.
+        self._lock = Lock(config.database.with_name(config.database.name + ".lock"))
         self._pools: list[ThreadPool] = []
         self._ports: list[IListeningPort] = []
         self._store: SqliteStore | None = None
@@ -75,6 +80,8 @@ class HubService(Service):
         super().startService()  # type: ignore[no-untyped-call]  # untyped in Twisted
         try:
             self._data.acquire()
+            if self.config.database.parent != self.config.data_dir:
+                self._lock.acquire()
             self._store = self._open_store()
             parts = Assembly(self._store, self._reactor, Ids(os.urandom), self.config)
             self._listen(parts.site)
@@ -131,9 +138,11 @@ class HubService(Service):
         self.parts.streams.stop()
         hub.stop()
         for connection in list(factory.connections):
-            connection.close(1001, "hub stopping")
+            connection.close(GOING_AWAY, "hub stopping")
         ends = max(left() - AGENTS_CLOSE_S, 0.0)
         await self._until(lambda: not factory.connections, lambda: left() - ends)
+        for connection in list(factory.connections):
+            connection.abort()
         idle = hub.drain()
         await self._until(lambda: bool(idle.called), left)
         # One more turn, so that what was written reaches the sockets.
@@ -151,9 +160,8 @@ class HubService(Service):
     def _open_store(self) -> SqliteStore:
         path = self.config.database
         ids = Ids(os.urandom)
-        existed = path.exists()
         connection = open_file(path, ids.epoch)
-        if not existed:
+        if count_tokens(connection) == 0:
             self._first_token(connection, ids)
         commits, reads = ThreadPool(1, 1, "commit"), ThreadPool(1, READERS, "read")
         for pool in (commits, reads):
@@ -172,8 +180,10 @@ class HubService(Service):
 
     def _first_token(self, connection: Any, ids: Ids) -> None:
         secret, token = mint(ids, ADMIN_ID, (ADMIN,), int(self._reactor.seconds() * 1000))
-        insert(connection, token)
+        # The file first: a crash between the two leaves a file that the next
+        # start replaces, and never a hub whose only token nobody knows.
         write_secret(self._data.token_file, secret)
+        insert(connection, token)
         self.log.info("the admin token is in {path}", path=str(self._data.token_file))
 
     def _listen(self, site: AgentComSite) -> None:
@@ -200,6 +210,7 @@ class HubService(Service):
         if self._store is not None:
             self._store.close()
             self._store = None
+        self._lock.release()
         self._data.release()
 
 

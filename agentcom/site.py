@@ -65,12 +65,14 @@ class BoundedRequest(Request):
         super().requestReceived(command, path, version)  # type: ignore[no-untyped-call]  # untyped in Twisted
 
     def process(self) -> None:
-        try:
-            unquote_to_bytes(self.uri.partition(b"?")[0]).decode("utf-8")
-        except UnicodeDecodeError:
-            # Klein would log a traceback for it.
-            error = errors.NotFound("the path is not UTF-8")
-            body = respond(self, Answer(404, error.body()))
+        # Klein would log a traceback for either.
+        wrong: Answer | None = None
+        if not _is_text(unquote_to_bytes(self.uri.partition(b"?")[0])):
+            wrong = Answer(404, errors.NotFound("the path is not UTF-8").body())
+        elif not _is_text(self.getHeader(b"host") or b""):
+            wrong = Answer(400, {"error": "invalid_host", "detail": "the Host is not UTF-8"})
+        if wrong is not None:
+            body = respond(self, wrong)
             self.write(body)  # type: ignore[no-untyped-call]  # untyped in Twisted
             self.finish()  # type: ignore[no-untyped-call]  # untyped in Twisted
             return
@@ -168,6 +170,16 @@ def make_site(api: Api, factory: AgentFactory, clock: IReactorTime) -> AgentComS
         timeout=IDLE_S,
         parsePOSTFormSubmission=False,
     )
+
+
+def _is_text(value: bytes) -> bool:
+    if value.isascii():
+        return True
+    try:
+        value.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _handshake_error(request: Request) -> str | None:

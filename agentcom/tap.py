@@ -18,7 +18,15 @@ from twisted.logger import Logger
 from twisted.python import usage
 
 from agentcom import __version__
-from agentcom.config import DEFAULT_LISTEN, Config, data_dir_of, database_of, number, size
+from agentcom.config import (
+    DEFAULT_LISTEN,
+    LEAST_BUFFER,
+    Config,
+    data_dir_of,
+    database_of,
+    number,
+    size,
+)
 from agentcom.errors import StartError
 
 log = Logger()
@@ -93,8 +101,8 @@ Examples:
             ),
             open_registration=bool(self["open-registration"]),
             drain_s=number("drain-limit", self["drain-limit"], 0, 3600),
-            max_frame=size("max-frame", self["max-frame"]),
-            send_buffer=size("send-buffer", self["send-buffer"]),
+            max_frame=size("max-frame", self["max-frame"], LEAST_BUFFER),
+            send_buffer=size("send-buffer", self["send-buffer"], LEAST_BUFFER),
             ping_s=number("ping-interval", self["ping-interval"], 0.1, 3600),
             silence_s=number("silence-limit", self["silence-limit"], 0.2, 86400),
         )
@@ -123,8 +131,10 @@ def _failing(options: Options) -> Callable[[StartError], None]:
         if not parent.get("nodaemon"):
             # In a daemon, twistd itself tells the waiting parent process.
             raise error
-        sys.stderr.write(f"agentcom: {error}\n")
-        sys.stderr.flush()
+        # Not ``sys.stderr``: twistd has put its log there.
+        if sys.__stderr__ is not None:
+            sys.__stderr__.write(f"agentcom: {error}\n")
+            sys.__stderr__.flush()
         pidfile = parent.get("pidfile")
         if pidfile:
             Path(pidfile).unlink(missing_ok=True)

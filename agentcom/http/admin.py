@@ -60,10 +60,11 @@ class AdminRoutes:
         """Make a token; it is shown this once."""
         body: CreateToken = call.body
         scopes = tuple(dict.fromkeys(body.scopes or DEFAULT_SCOPES))
-        unknown = [s for s in scopes if s not in SCOPES]
-        if unknown:
-            raise _invalid("scopes", "must be of " + ", ".join(SCOPES))
-        _check_id(body.agent_id, may_be_admin=ADMIN in scopes)
+        wrong = _wrong_id(body.agent_id, may_be_admin=ADMIN in scopes)
+        if any(s not in SCOPES for s in scopes):
+            wrong.append(_invalid("scopes", "must be of " + ", ".join(SCOPES)))
+        if wrong:
+            raise ValidationFailed(wrong)
         self._hub.check_open()
         expires_at = None
         if body.expires_in_s is not None:
@@ -110,7 +111,9 @@ class AdminRoutes:
     async def register(self, call: Call) -> Answer:
         """Give a new agent its token and the addresses of the hub."""
         agent_id: str = call.body.agent_id
-        _check_id(agent_id, may_be_admin=False)
+        wrong = _wrong_id(agent_id, may_be_admin=False)
+        if wrong:
+            raise ValidationFailed(wrong)
         if self._hub.auth.knows(agent_id):
             raise AgentIdTaken(agent_id=agent_id)
         self._hub.check_open()
@@ -128,15 +131,12 @@ class AdminRoutes:
         )
 
 
-def _check_id(agent_id: str, may_be_admin: bool) -> None:
-    if agent_id == ADMIN_ID and may_be_admin:
-        return
-    if not valid_new_agent_id(agent_id):
-        raise _invalid(
-            "agent_id",
-            "1 to 128 of A-Z a-z 0-9 . _ : @ -, and not 'broadcast' or 'admin'",
-        )
+def _wrong_id(agent_id: str, may_be_admin: bool) -> list[dict[str, str]]:
+    if valid_new_agent_id(agent_id) or (agent_id == ADMIN_ID and may_be_admin):
+        return []
+    rule = "1 to 128 of A-Z a-z 0-9 . _ : @ -, and not 'broadcast' or 'admin'"
+    return [_invalid("agent_id", rule)]
 
 
-def _invalid(field: str, detail: str) -> ValidationFailed:
-    return ValidationFailed([{"field": field, "error": "invalid_value", "detail": detail}])
+def _invalid(field: str, detail: str) -> dict[str, str]:
+    return {"field": field, "error": "invalid_value", "detail": detail}

@@ -157,7 +157,8 @@ class EventRoutes:
         topics = frozenset((call.query("topics") or ",".join(TOPICS)).split(","))
         if not topics <= set(TOPICS):
             raise invalid_query("topics", "must be of " + ", ".join(TOPICS))
-        cursor = request.getHeader("last-event-id") or call.query("after")
+        resumed = request.getHeader(b"last-event-id") or b""
+        cursor = resumed.decode("latin-1") or call.query("after") or None
         gone: list[object] = []
         request.notifyFinish().addErrback(gone.append)
         start = await self._hub.events.start(cursor)

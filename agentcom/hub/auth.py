@@ -10,6 +10,7 @@ from collections.abc import Callable
 
 import msgspec
 from twisted.internet.defer import Deferred
+from twisted.logger import Logger
 
 from agentcom.core.ids import ADMIN_ID, Ids, hash_token
 from agentcom.core.tokens import ADMIN, Token, mint
@@ -24,6 +25,8 @@ class Auth:
     :param revoked: told of each revoked token after the commit, and whether
         it was its agent's last one.
     """
+
+    log = Logger()
 
     def __init__(
         self,
@@ -125,8 +128,15 @@ class Auth:
 
     def reload(self) -> None:
         """Take in tokens that another process wrote (the local command line)."""
-        for token in self._store.new_tokens() or ():
-            self._remember(token)
+
+        def found(tokens: list[Token]) -> None:
+            # Only what is unknown: a token may have been revoked since the look.
+            for token in tokens:
+                if token.hash not in self._by_hash:
+                    self._remember(token)
+
+        looked = self._store.tokens_beyond(len(self._by_hash)).addCallback(found)
+        looked.addErrback(lambda f: self.log.failure("while looking for new tokens", f))
 
     def _good(self, token: Token) -> bool:
         return token.good(self._now())

@@ -46,7 +46,6 @@ from agentcom.wire.frames import TaskMention
 from agentcom.wire.http import PushTask
 
 REVOKED = 4003
-GOING_AWAY = 1001
 
 
 class Hub:
@@ -124,10 +123,8 @@ class Hub:
         return self.store.idle()
 
     def stop(self) -> None:
-        """Close every agent's connection."""
+        """Let no more time pass."""
         self.agenda.stop()
-        for link in list(self.roster.values()):
-            link.close(GOING_AWAY, "hub stopping")
 
     # -- agents ---------------------------------------------------------
 
@@ -165,7 +162,6 @@ class Hub:
         for link in list(self.roster.values()):
             if link.token.hash == token.hash:
                 link.close(REVOKED, "token revoked")
-                link.leave()
         if last:
             self.returning.give_back(token.agent_id, "token_revoked")
 

@@ -28,10 +28,7 @@ class Link(Protocol):
         """Send a frame, if the line is still open; never raises."""
 
     def close(self, code: int, reason: str) -> None:
-        """Close with a WebSocket close code; never raises."""
-
-    def leave(self) -> None:
-        """Leave the agent map now, before the line is down."""
+        """Close with a WebSocket close code and leave the map; never raises."""
 
 
 Roster = dict[str, Link]

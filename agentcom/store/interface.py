@@ -71,8 +71,8 @@ class Store(Protocol):
     def check_space(self) -> None:
         """Look at the free disk space again."""
 
-    def new_tokens(self) -> list[Token] | None:
-        """All tokens, if another process has changed the store; else ``None``."""
+    def tokens_beyond(self, known: int) -> Deferred[list[Token]]:
+        """All tokens, where there are more than so many; else none."""
 
     def idle(self) -> Deferred[None]:
         """Fires when everything that was handed over is committed."""

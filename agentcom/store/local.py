@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import sqlite3
-import time
 from pathlib import Path
 
 from agentcom.core.ids import ADMIN_ID, Ids
@@ -22,16 +21,17 @@ WAIT_MS = 5_000
 """Milliseconds to wait for a hub that is just writing."""
 
 
-def create_admin_token(data_dir: Path) -> str:
+def create_admin_token(data_dir: Path, now: int) -> str:
     """Make a new admin token and give its secret.
 
+    :param now: Unix milliseconds.
     :raises StartError: there is no database, or it cannot be written.
     """
     path = data_dir / "agentcom.db"
     if not path.exists():
         raise StartError(f"there is no hub's database in {data_dir}: start the hub there once")
     ids = Ids(os.urandom)
-    secret, token = mint(ids, ADMIN_ID, (ADMIN,), time.time_ns() // 1_000_000)
+    secret, token = mint(ids, ADMIN_ID, (ADMIN,), now)
     try:
         connection = connect(str(path))
         try:
@@ -43,6 +43,11 @@ def create_admin_token(data_dir: Path) -> str:
     except sqlite3.Error as e:
         raise StartError(f"cannot write the token to {path}: {e}") from e
     return secret
+
+
+def count_tokens(connection: sqlite3.Connection) -> int:
+    """How many tokens there are, revoked ones included."""
+    return int(connection.execute(sql.COUNT_TOKENS).fetchone()[0])
 
 
 def insert(connection: sqlite3.Connection, token: Token) -> None:

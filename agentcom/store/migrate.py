@@ -39,9 +39,23 @@ def prepare(path: Path, connection: sqlite3.Connection, epoch: Callable[[], str]
                     " install the newer version, or start from a backup made before it"
                 )
             _backup(connection, path, found)
-        upgrade(connection, epoch)
+        _upgrade_or_say_why(path, connection, epoch)
     except sqlite3.Error as e:
         raise StartError(f"cannot use the database {path}: {e}") from e
+
+
+def _upgrade_or_say_why(
+    path: Path, connection: sqlite3.Connection, epoch: Callable[[], str]
+) -> None:
+    from alembic.util.exc import CommandError
+    from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+
+    try:
+        upgrade(connection, epoch)
+    except DBAPIError as e:
+        raise StartError(f"cannot make the tables in {path}: {e.orig}") from e
+    except (SQLAlchemyError, CommandError) as e:
+        raise StartError(f"cannot make the tables in {path}: {str(e).splitlines()[0]}") from e
 
 
 def upgrade(connection: sqlite3.Connection, epoch: Callable[[], str], to: str = "head") -> None:

@@ -143,7 +143,6 @@ class SqliteStore:
         self._reading: list[sqlite3.Connection] = []
         self._listeners: list[Callable[[list[Event]], None]] = []
         self._epoch, self._last_seq = connection.execute(sql.SELECT_META).fetchone()
-        self._version = self._data_version()
         self._commits = GroupCommit(
             clock,
             SqliteTransaction(connection),
@@ -185,15 +184,12 @@ class SqliteStore:
             self.log.info("there is disk space again: {free} bytes", free=free)
         self._space = "the disk is nearly full" if low else None
 
-    def new_tokens(self) -> list[Token] | None:
-        if self._commits.busy:
-            # The connection is in another thread's hands; the next look tells.
-            return None
-        version = self._data_version()
-        if version == self._version:
-            return None
-        self._version = version
-        return self._all_tokens(self._connection)
+    def tokens_beyond(self, known: int) -> Deferred[list[Token]]:
+        def look(db: sqlite3.Connection) -> list[Token]:
+            count = db.execute(sql.COUNT_TOKENS).fetchone()[0]
+            return [] if count == known else self._all_tokens(db)
+
+        return self._read(look)
 
     def task(self, task_id: str) -> Deferred[Task | None]:
         return self._read(lambda db: _one(db.execute(sql.SELECT_TASK, (task_id,)), sql.to_task))
@@ -256,9 +252,6 @@ class SqliteStore:
             if found is not self._connection:
                 self._reading.append(found)
         return found
-
-    def _data_version(self) -> int:
-        return int(self._connection.execute("PRAGMA data_version").fetchone()[0])
 
     @staticmethod
     def _all_tokens(db: sqlite3.Connection) -> list[Token]:

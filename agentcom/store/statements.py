@@ -91,6 +91,7 @@ SELECT_BY_KEY, _ = _sql(
     )
 )
 SELECT_TOKENS, _ = _sql(select(*_token_cols).order_by(_k.c.created_at))
+COUNT_TOKENS, _ = _sql(select(func.count()).select_from(_k))
 SELECT_TASK_EVENTS, _ = _sql(
     select(*_event_cols)
     .where(_e.c.task_id == bindparam("b_id"), _e.c.seq > bindparam("after"))
@@ -230,8 +231,8 @@ def to_task(row: Row) -> Task:
 
 def to_event(row: Row) -> Event:
     """A row of the event log as an event."""
-    *fields, told = row
-    return Event(*fields, payload=msgspec.Raw(told.encode()))
+    values: list[Any] = [*row[:-1], msgspec.Raw(row[-1].encode())]
+    return Event(*values)
 
 
 def to_token(row: Row) -> Token:

@@ -52,7 +52,7 @@ class Outbound:
             self._protocol.sendPreparedMessage(message)
             return
         self._held.append(message)
-        self._held_bytes += len(frame)
+        self._held_bytes += len(message.payloadHybi)
         if self._held_bytes > self._limit:
             self._drop_held()
             self.close(TOO_SLOW, "reads too slowly")
@@ -73,7 +73,7 @@ class Outbound:
     def await_close(self) -> None:
         """Drop the line unless it is down in a few seconds."""
         if self._abort is None:
-            self._abort = self._clock.callLater(ABORT_AFTER_S, self._drop)
+            self._abort = self._clock.callLater(ABORT_AFTER_S, self.drop)
 
     def lost(self) -> None:
         """The line is down."""
@@ -89,13 +89,15 @@ class Outbound:
     def resumeProducing(self) -> None:
         """There is room again."""
         self._paused = False
-        self._flush()
+        if not self.closing:
+            self._flush()
 
     def stopProducing(self) -> None:
         """The transport is gone; ``lost`` follows."""
 
     def _flush(self) -> None:
-        while self._held and not (self._paused and not self.closing):
+        # Closing, all of it goes out before the close frame.
+        while self._held and (self.closing or not self._paused):
             message = self._held.popleft()
             self._held_bytes -= len(message.payloadHybi)
             self._protocol.sendPreparedMessage(message)
@@ -104,8 +106,8 @@ class Outbound:
         self._held.clear()
         self._held_bytes = 0
 
-    def _drop(self) -> None:
-        self._abort = None
+    def drop(self) -> None:
+        """Drop the line now."""
         transport = self._protocol.transport
         if transport is not None:
             transport.abortConnection()

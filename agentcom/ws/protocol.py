@@ -57,10 +57,22 @@ class AgentProtocol(WebSocketServerProtocol):
             self._outbound.send(frame)
 
     def close(self, code: int, reason: str) -> None:
-        """Close with a code.  Only a replaced connection may go on reporting."""
-        self._deaf = self._deaf or code != REPLACED
+        """Close with a code, and leave the agent map at once.
+
+        Nothing more is heard, but for the reports of a replaced connection.
+        """
+        if code != REPLACED:
+            self._deaf = True
+        elif self._session is not None:
+            self._session.replaced = True
         if self._outbound is not None:
             self._outbound.close(code, reason)
+        self.leave()
+
+    def abort(self) -> None:
+        """Drop the line now."""
+        if self._outbound is not None:
+            self._outbound.drop()
 
     def register(self, agent: Agent, token: Token) -> Link | None:
         """Enter the agent map; gives the connection that was there, if any."""
@@ -150,6 +162,7 @@ class AgentProtocol(WebSocketServerProtocol):
         if self._outbound is not None:
             self._outbound.closing = True
             self._outbound.await_close()
+        self.leave()
 
     def _late(self) -> None:
         if self._session is not None and self._session.identified:

@@ -70,6 +70,8 @@ class Session:
     """One connection's side of the protocol.
 
     :param limits: told in ``identified``.
+    :ivar replaced: a newer connection of the same agent is there; only
+        reports still count on this one.
     """
 
     log = Logger()
@@ -83,6 +85,7 @@ class Session:
         self._refused: set[str] = set()
         self._lookups = 0
         self.identified = False
+        self.replaced = False
         self._steps: dict[type, Callable[[Any, bytes], None]] = {
             frames.Ping: self._ping,
             frames.SetStatus: self._status,
@@ -107,6 +110,8 @@ class Session:
                 raise with_ref(NotIdentified("send identify first"), frame.ref)
         except AgentComError as e:
             self._is_bad(e)
+            return
+        if self.replaced and not isinstance(frame, frames.Report):
             return
         try:
             if type(frame) is frames.Identify:
