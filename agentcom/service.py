@@ -29,15 +29,13 @@ from agentcom.core.ids import ADMIN_ID, Ids
 from agentcom.core.tokens import ADMIN, mint
 from agentcom.datadir import DataDir, Lock, write_secret
 from agentcom.errors import StartError
+from agentcom.hub.hub import GOING_AWAY
 from agentcom.site import AgentComSite
 from agentcom.store.local import count_tokens, insert
 from agentcom.store.sqlite import SqliteStore, connect_reader, open_file
 
 READERS = 4
 """Threads that read the store."""
-
-GOING_AWAY = 1001
-"""Close code of a hub that stops."""
 
 POLL_S = 0.05
 """Seconds between looks at what a stop waits for."""

@@ -46,6 +46,7 @@ from agentcom.wire.frames import TaskMention
 from agentcom.wire.http import PushTask
 
 REVOKED = 4003
+GOING_AWAY = 1001
 
 
 class Hub:
@@ -123,8 +124,10 @@ class Hub:
         return self.store.idle()
 
     def stop(self) -> None:
-        """Let no more time pass."""
+        """Close every agent's connection; no more time passes."""
         self.agenda.stop()
+        for link in list(self.roster.values()):
+            link.close(GOING_AWAY, "hub stopping")
 
     # -- agents ---------------------------------------------------------
 

@@ -47,6 +47,7 @@ class AgentProtocol(WebSocketServerProtocol):
         self._outbound: Outbound | None = None
         self._timer: IDelayedCall | None = None
         self._heard_at = 0.0
+        self._ping_at = 0.0
         self._deaf = False
 
     # -- what the hub asks of a link --------------------------------------
@@ -111,6 +112,7 @@ class AgentProtocol(WebSocketServerProtocol):
         factory = self.factory
         try:
             self._heard_at = factory.clock.seconds()
+            self._ping_at = self._heard_at + factory.limits.ping_interval_s
             self._session = Session(factory.hub, self, factory.clock, factory.limits)
             self._timer = factory.clock.callLater(factory.identify_within_s, self._late)
             factory.connections.add(self)
@@ -173,13 +175,16 @@ class AgentProtocol(WebSocketServerProtocol):
     def _watch(self) -> None:
         """Ping now and then; close when nothing at all has come for long."""
         limits = self.factory.limits
-        silent = self.factory.clock.seconds() - self._heard_at
+        now = self.factory.clock.seconds()
+        silent = now - self._heard_at
         if silent >= limits.silence_limit_s:
             self.close(GONE_QUIET, "silent for too long")
             return
-        if silent >= limits.ping_interval_s and self.state == WebSocketProtocol.STATE_OPEN:
-            self.sendPing()
-        wait = min(limits.ping_interval_s, limits.silence_limit_s - silent)
+        if now >= self._ping_at:
+            self._ping_at = now + limits.ping_interval_s
+            if self.state == WebSocketProtocol.STATE_OPEN:
+                self.sendPing()
+        wait = min(self._ping_at - now, limits.silence_limit_s - silent)
         self._timer = self.factory.clock.callLater(wait, self._watch)
 
     def _broken(self, what: str) -> None:
