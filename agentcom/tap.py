@@ -29,6 +29,9 @@ from agentcom.config import (
 )
 from agentcom.errors import StartError
 
+STATUS_PIPE = 98
+"""Bytes of a message that twistd's parent process reads after its number."""
+
 log = Logger()
 
 
@@ -128,12 +131,15 @@ def _failing(options: Options) -> Callable[[StartError], None]:
     parent: Any = options.parent or {}
 
     def fail(error: StartError) -> None:
-        if not parent.get("nodaemon"):
-            # In a daemon, twistd itself tells the waiting parent process.
-            raise error
-        # Not ``sys.stderr``: twistd has put its log there.
-        if sys.__stderr__ is not None:
-            sys.__stderr__.write(f"agentcom: {error}\n")
+        told = f"agentcom: {error}"
+        pipe = parent.get("statusPipe")
+        if pipe is not None:
+            # A daemon has no stderr: its waiting parent process tells this.
+            log.critical("{told}", told=told)
+            os.write(pipe, b"1 " + told.encode("ascii", "backslashreplace")[:STATUS_PIPE])
+        elif sys.__stderr__ is not None:
+            # Not ``sys.stderr``: twistd has put its log there.
+            sys.__stderr__.write(told + "\n")
             sys.__stderr__.flush()
         pidfile = parent.get("pidfile")
         if pidfile:

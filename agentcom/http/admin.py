@@ -105,6 +105,7 @@ class AdminRoutes:
             raise Unauthorized
         if ADMIN not in call.token.scopes and call.token.agent_id != agent_id:
             raise Forbidden(ADMIN)
+        self._hub.check_running()
         revoked = await self._hub.auth.revoke(agent_id)
         return Answer(200, {"status": "revoked", "agent_id": agent_id, "tokens": revoked})
 

@@ -104,14 +104,21 @@ class Hub:
             return "the hub is stopping"
         return self.store.trouble()
 
+    def check_running(self) -> None:
+        """Refuse what changes anything while the hub drains.
+
+        :raises HubStopping: it does.
+        """
+        if self._stopping:
+            raise HubStopping("the hub is stopping: try again in some seconds")
+
     def check_open(self) -> None:
         """Let nothing new in when it could not be kept.
 
         :raises HubStopping: the hub drains.
         :raises StoreUnavailable: the store fails, or the disk is nearly full.
         """
-        if self._stopping:
-            raise HubStopping("the hub is stopping: try again in some seconds")
+        self.check_running()
         trouble = self.store.trouble()
         if trouble is not None:
             raise StoreUnavailable(f"{trouble}: nothing new is taken now, try again later")
@@ -238,6 +245,7 @@ class Hub:
         :raises TaskNotFound: no live or lately ended task has the id; one
             that ended long ago must be looked up by the caller.
         """
+        self.check_running()
         task = self.ledger.find(task_id)
         if task is None:
             raise TaskNotFound(task_id=task_id)
