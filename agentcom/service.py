@@ -89,13 +89,17 @@ class HubService(Service):
             return
         self.parts = parts
         parts.hub.start()
+        # Not before the signal handlers are there: who reads it may stop us.
+        self._reactor.callWhenRunning(self._say_ready)
+        # What is there now stays: the collector need not look at it again.
+        gc.collect()
+        gc.freeze()
+
+    def _say_ready(self) -> None:
         for url in self.urls():
             self.log.info(
                 "AgentCom is ready: listening on {url} (dashboard: {url}/dashboard)", url=url
             )
-        # What is there now stays: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
 
     def urls(self) -> list[str]:
         """The address of each port, with the number that it really has."""
@@ -105,7 +109,7 @@ class HubService(Service):
             address: Any = port.getHost()
             host = getattr(address, "host", None)
             if host is None:
-                found.append(f"{scheme}+unix:{getattr(address, 'name', '')}")
+                found.append(f"{scheme}+unix:{os.fsdecode(getattr(address, 'name', ''))}")
                 continue
             host = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, host)
             if ":" in host and not host.startswith("["):
@@ -123,26 +127,24 @@ class HubService(Service):
         if self.parts is None:
             return
         hub, factory, api = self.parts.hub, self.parts.factory, self.parts.api
-        started = self._reactor.seconds()
-
-        def left() -> float:
-            return float(self.config.drain_s - (self._reactor.seconds() - started))
-
+        ends = self._reactor.seconds() + self.config.drain_s
+        # Of the time that a stop may take, agents keep their share: a disk
+        # that is stuck must not cost them the word that the hub stops.
+        share = min(AGENTS_CLOSE_S, self.config.drain_s / 4)
         self.log.info("stopping: answering what was received")
         drained = hub.drain()
         for port in self._ports:
             await maybeDeferred(port.stopListening)
-        await self._until(lambda: bool(drained.called) and not api.in_progress, left)
+        await self._until(lambda: bool(drained.called) and not api.in_progress, ends - share)
         self.parts.streams.stop()
         hub.stop()
         for connection in list(factory.connections):
             connection.close(GOING_AWAY, "hub stopping")
-        ends = max(left() - AGENTS_CLOSE_S, 0.0)
-        await self._until(lambda: not factory.connections, lambda: left() - ends)
+        await self._until(lambda: not factory.connections, self._reactor.seconds() + share)
         for connection in list(factory.connections):
             connection.abort()
         idle = hub.drain()
-        await self._until(lambda: bool(idle.called), left)
+        await self._until(lambda: bool(idle.called), ends)
         # One more turn, so that what was written reaches the sockets.
         await deferLater(self._reactor, POLL_S, lambda: None)
         unwritten = not idle.called
@@ -151,9 +153,10 @@ class HubService(Service):
             self.log.error("stopped before everything was on disk: the drain limit is over")
         self.log.info("stopped")
 
-    async def _until(self, done: Callable[[], bool], left: Callable[[], float]) -> None:
-        while not done() and left() > 0:
-            await deferLater(self._reactor, min(POLL_S, max(left(), 0.0)), lambda: None)
+    async def _until(self, done: Callable[[], bool], end: float) -> None:
+        """Wait for something, until a time of the reactor's clock at the most."""
+        while not done() and self._reactor.seconds() < end:
+            await deferLater(self._reactor, POLL_S, lambda: None)
 
     def _open_store(self) -> SqliteStore:
         path = self.config.database

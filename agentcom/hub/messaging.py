@@ -69,6 +69,7 @@ class Messaging:
             return Sent(message.id)
         link = self._roster.get(to)
         if link is not None:
-            link.send(frame)
+            # One sender's messages keep their order, a broadcast among them too.
+            self._presence.direct(frame, link)
             return Sent(message.id)
         return Sent(message.id, NOT_CONNECTED if self._auth.knows(to) else UNKNOWN_RECIPIENT)

@@ -46,6 +46,11 @@ class Fanout:
         if first:
             self._turn()
 
+    @property
+    def busy(self) -> bool:
+        """Whether frames wait for their turn."""
+        return bool(self._jobs)
+
     def _turn(self) -> None:
         budget = AT_A_TIME
         while self._jobs and budget:
@@ -135,6 +140,13 @@ class Presence:
     def broadcast(self, frame: Frame, links: list[Link]) -> None:
         """Send any frame to many at the pace of presence."""
         self._fanout.send(frame, links)
+
+    def direct(self, frame: Frame, link: Link) -> None:
+        """Send a frame to one agent, behind the broadcasts that are under way."""
+        if self._fanout.busy:
+            self._fanout.send(frame, [link])
+        else:
+            link.send(frame)
 
     def _tell(self, frame: Frame, about: Link | None) -> None:
         wanted = {Mode.EVENTS}

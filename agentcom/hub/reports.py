@@ -25,7 +25,7 @@ from agentcom.core.changes import (
     Reject,
 )
 from agentcom.core.events import Draft
-from agentcom.core.fence import Counts, Kind, Refused, Repeated, judge
+from agentcom.core.fence import Counts, Kind, Refused, Repeated, judge, keeps
 from agentcom.core.task import Task
 from agentcom.errors import AgentComError, InvalidState, NotAssignee, StaleGeneration
 from agentcom.hub.dispatch import Dispatch
@@ -159,7 +159,8 @@ class Reports:
         self._change(task, link, frame, change, frames.TaskAck, status="rejected")
 
     def _recovering(self, task: Task, link: Link, frame: frames.TaskRecovering) -> None:
-        if frame.last_status in NOT_BEGUN:
+        if frame.last_status in NOT_BEGUN or not keeps(task, link.agent.agent_id, frame.generation):
+            # Of an attempt that it ended by its own word there is nothing to go on with.
             if task.status.held:
                 self._change(task, link, frame, Reassign(frame.last_status), frames.TaskReassign)
             else:

@@ -28,7 +28,9 @@ TEXT_KEPT = 2_000
 # character, which no UTF-8 store takes.
 _BIG_NUMBER = re.compile(rb"[\s:,\[]-?(?:\d{16}|\d[\d.]*[eE]\+?\d{3})")
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_BRACKETS = re.compile(rb'"(?:[^"\\]|\\.)*"|[][{}]', re.DOTALL)
+# An unclosed string is taken to its end: scanned again from each quote in it,
+# one frame could hold up the reactor for minutes.
+_BRACKETS = re.compile(rb'"(?:[^"\\]+|\\.)*"?|[][{}]', re.DOTALL)
 
 encode = msgspec.json.Encoder().encode
 _decode_any = msgspec.json.Decoder().decode
@@ -140,8 +142,7 @@ def _suspect(data: bytes) -> bool:
         data.count(b"{") + data.count(b"[") > MAX_DEPTH
         or _BIG_NUMBER.search(data) is not None
         or (b"\\u" in data and _SURROGATE.search(data) is not None)
-        or (not data.isascii()
-        and not _is_utf8(data))
+        or (not data.isascii() and not _is_utf8(data))
     )
 
 
