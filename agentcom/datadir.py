@@ -25,7 +25,7 @@ class Lock:
         try:
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as e:
-            raise StartError(f"cannot write in the data directory {folder}: {e.strerror}") from e
+            raise StartError(f"cannot write {self._path}: {e.strerror}") from e
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:

@@ -183,7 +183,10 @@ class HubService(Service):
         secret, token = mint(ids, ADMIN_ID, (ADMIN,), int(self._reactor.seconds() * 1000))
         # The file first: a crash between the two leaves a file that the next
         # start replaces, and never a hub whose only token nobody knows.
-        write_secret(self._data.token_file, secret)
+        try:
+            write_secret(self._data.token_file, secret)
+        except OSError as e:
+            raise StartError(f"cannot write {self._data.token_file}: {e.strerror}") from e
         insert(connection, token)
         self.log.info("the admin token is in {path}", path=str(self._data.token_file))
 

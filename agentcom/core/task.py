@@ -296,6 +296,8 @@ def _reject(task: Task, change: Reject, now: int) -> Applied:
 def _recover(task: Task, change: Recover, now: int) -> Applied:
     new = msgspec.structs.replace(
         task,
+        # It goes on, so whatever was said to end it did not.
+        ending=None,
         status=Status.WORKING,
         attempts=_attempts_at_end(task),
         recover_due=change.due,

@@ -25,7 +25,6 @@ from agentcom.errors import (
     AgentDraining,
     AgentNotConnected,
     HubStopping,
-    IdempotencyConflict,
     InvalidState,
     StoreUnavailable,
     TaskNotFound,
@@ -34,6 +33,7 @@ from agentcom.hub.agenda import Agenda
 from agentcom.hub.auth import Auth
 from agentcom.hub.dispatch import Dispatch
 from agentcom.hub.eventlog import EventLog
+from agentcom.hub.idempotency import IdempotencyKeys
 from agentcom.hub.ledger import Ledger
 from agentcom.hub.link import Link, Roster
 from agentcom.hub.messaging import Messaging
@@ -67,7 +67,7 @@ class Hub:
         self.roster = roster
         self.ids = ids
         self._clock = clock
-        self._keys: dict[tuple[str, str], list[Deferred[None]]] = {}
+        self._keys = IdempotencyKeys(store)
         self._stopping = False
         loaded = store.load()
         self.events = EventLog(store, loaded.epoch, loaded.last_seq)
@@ -187,27 +187,14 @@ class Hub:
         """
         if body.idempotency_key is None:
             return await self._push(submitter, body, None), True
-        key = submitter, body.idempotency_key
         told = canonical([body.agent_id, body.description, body.metadata or {}])
         body_hash = hashlib.sha256(told).hexdigest()
-        while key in self._keys:
-            # The same key is being written: its commit decides.
-            turn: Deferred[None] = Deferred()
-            self._keys[key].append(turn)
-            await turn
-        self._keys[key] = []
-        try:
-            before = await self.store.task_by_key(*key)
-            if before is None:
-                return await self._push(submitter, body, body_hash), True
-            if before.body_hash != body_hash:
-                raise IdempotencyConflict(
-                    "the idempotency key was used with another body", task_id=before.id
-                )
-            return before, False
-        finally:
-            for waiter in self._keys.pop(key):
-                waiter.callback(None)
+        return await self._keys.once(
+            submitter,
+            body.idempotency_key,
+            body_hash,
+            lambda: self._push(submitter, body, body_hash),
+        )
 
     def _push(self, submitter: str, body: PushTask, body_hash: str | None) -> Deferred[Task]:
         self.check_open()

@@ -102,6 +102,7 @@ class Returning:
         if task.status is Status.QUEUED:
             self._ledger.change(task_id, Recover(via))
         self.heard(agent_id, task_id)
+        self.watch_recovery(task)
         return True
 
     def heard(self, agent_id: str, task_id: str, began: bool = False) -> None:
@@ -117,6 +118,7 @@ class Returning:
         if began and holding.repeated:
             holding.repeated.discard(task_id)
             holding.busy.pop(task_id, None)
+            self._agenda.cancel("ask_again", task_id)
 
     def busy(self, agent_id: str, task_id: str) -> bool:
         """Whether a rejection answers a repetition: then it is asked again later."""

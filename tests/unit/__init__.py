@@ -1,0 +1,1 @@
+"""Synchronous tests, one package for each room of the source tree."""

@@ -1,0 +1,1 @@
+"""The pure core: tasks, fencing, small values."""

@@ -1,0 +1,1 @@
+"""The HTTP edge, through the real site."""

@@ -1,0 +1,1 @@
+"""The hub: agenda, event log, ledger, tokens."""

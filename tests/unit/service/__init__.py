@@ -1,0 +1,1 @@
+"""The process around the hub: options, settings, data directory, service."""

@@ -1,0 +1,1 @@
+"""The store: group commit, SQLite, migrations, the local command."""

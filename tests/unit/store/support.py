@@ -1,0 +1,163 @@
+"""What the tests of several rooms share: tasks, held-up threads, a database that fails.
+
+Nothing here stands in for a module of ours: :class:`Held` is a thread pool
+that works when the test says so, :class:`FailingTransaction` a database that
+keeps the protocol of group commit and fails when the test says so.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Any
+
+from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.task import Clock
+
+from agentcom.core.events import TASKS, Draft
+from agentcom.core.task import Task
+from agentcom.store import migrate
+from agentcom.store.commit import Batch
+from agentcom.store.interface import Unit
+from agentcom.store.sqlite import SqliteStore, connect
+
+NOW = 1_700_000_000_000
+"""Unix milliseconds at which a new clock stands."""
+
+
+def make_clock() -> Clock:
+    """A clock that stands at :data:`NOW`."""
+    clock = Clock()
+    clock.advance(NOW / 1000)
+    return clock
+
+
+def make_task(id: str = "task-1", **fields: Any) -> Task:
+    """A task with the fields that a test does not care about filled in."""
+    fields.setdefault("description", "work")
+    fields.setdefault("submitted_by", "boss")
+    fields.setdefault("created_at", NOW)
+    fields.setdefault("updated_at", NOW)
+    return Task(id=id, **fields)
+
+
+def make_draft(event: str = "task_submitted", task_id: str | None = "task-1") -> Draft:
+    """A draft of a task's event."""
+    return Draft(TASKS, event, NOW, task_id)
+
+
+class Held:
+    """Runs blocking work at once, or, while ``holding``, when the test releases it."""
+
+    def __init__(self) -> None:
+        self.holding = False
+        self.error: Exception | None = None
+        self.waiting: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+
+    def __call__(self, work: Callable[[], Any]) -> Deferred[Any]:
+        if self.holding:
+            done: Deferred[Any] = Deferred()
+            self.waiting.append((work, done))
+            return done
+        if self.error is not None:
+            return fail(self.error)
+        return maybeDeferred(work)
+
+    def release(self) -> None:
+        """Do all the work that waits, and hold no more."""
+        self.holding = False
+        waiting, self.waiting = self.waiting, []
+        for work, done in waiting:
+            maybeDeferred(work).chainDeferred(done)
+
+
+def memory_store(
+    clock: Clock,
+    *,
+    commits: Callable[[Callable[[], None]], Deferred[Any]] = maybeDeferred,
+    reads: Callable[[Callable[[], Any]], Deferred[Any]] = maybeDeferred,
+    give_up: Callable[[], None] = lambda: None,
+    free_bytes: Callable[[], int] = lambda: 2**63,
+    min_free: int = 0,
+) -> SqliteStore:
+    """The real store in memory, with threads and a disk of the test's own."""
+    connection = connect(":memory:")
+    migrate.upgrade(connection, lambda: "00000000")
+    return SqliteStore(
+        clock, connection, lambda: connection, commits, reads, give_up, free_bytes, min_free
+    )
+
+
+class FailingTransaction:
+    """A database that keeps the protocol of group commit and fails on demand.
+
+    :ivar fails: where it fails now: ``"write"``, ``"commit"`` or nowhere.
+    :ivar tried: every batch that was begun, as what it would have written.
+    :ivar committed: those of them that became durable.
+    :ivar calls: the protocol's calls in their order.
+    """
+
+    def __init__(self) -> None:
+        self.fails = ""
+        self.tried: list[list[Any]] = []
+        self.committed: list[list[Any]] = []
+        self.calls: list[str] = []
+        self._begun: list[Any] | None = None
+
+    def write(self, batch: Batch) -> None:
+        self.calls.append("write")
+        if self._begun is not None:
+            raise AssertionError("a transaction within a transaction")
+        self._begun = [
+            list(batch.inserts.values()),
+            list(batch.updates.values()),
+            [(event.seq, event.event) for event in batch.events],
+            list(batch.tokens),
+            batch.last_seq,
+        ]
+        self.tried.append(self._begun)
+        if self.fails == "write":
+            raise sqlite3.OperationalError("disk I/O error")
+
+    def commit(self) -> None:
+        self.calls.append("commit")
+        if self._begun is None:
+            raise AssertionError("a commit without a transaction")
+        if self.fails == "commit":
+            raise sqlite3.OperationalError("database or disk is full")
+        self.committed.append(self._begun)
+        self._begun = None
+
+    def rollback(self) -> None:
+        self.calls.append("rollback")
+        self._begun = None
+
+
+def unit_of(*ids: str, then: Callable[[], None] | None = None) -> Unit:
+    """A unit of new tasks with an event for each."""
+    return Unit([make_task(i) for i in ids], True, [make_draft(task_id=i) for i in ids], (), then)
+
+
+def done(deferred: Deferred[Any]) -> Any:
+    """The result of what is done already."""
+    results: list[Any] = []
+    deferred.addBoth(results.append)
+    if not results:
+        raise AssertionError("not done yet")
+    if isinstance(results[0], BaseException) or hasattr(results[0], "raiseException"):
+        results[0].raiseException()
+    return results[0]
+
+
+__all__ = [
+    "NOW",
+    "FailingTransaction",
+    "Held",
+    "done",
+    "make_clock",
+    "make_draft",
+    "make_task",
+    "memory_store",
+    "succeed",
+    "unit_of",
+]

@@ -1,0 +1,269 @@
+"""Group commit on a clock, over a database that fails when it is told to.
+
+Time passes only by ``advance``; the commit runs at once unless it is held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.task import Clock
+from twisted.logger import globalLogPublisher
+from twisted.trial.unittest import SynchronousTestCase
+
+from agentcom.store.commit import BATCH, GIVE_UP_AFTER_S, UNWELL_AFTER_S, Batch, GroupCommit
+from agentcom.store.interface import Unit
+from tests.unit.store.support import (
+    FailingTransaction,
+    Held,
+    make_clock,
+    make_draft,
+    make_task,
+    unit_of,
+)
+
+
+class CommitCase(SynchronousTestCase):
+    """A group commit over a :class:`FailingTransaction`."""
+
+    def setUp(self) -> None:
+        self.clock: Clock = make_clock()
+        self.database = FailingTransaction()
+        self.run_work = Held()
+        self.told: list[Batch] = []
+        self.given_up = 0
+        self.commits = GroupCommit(
+            self.clock, self.database, self.run_work, 10, self._committed, self._give_up
+        )
+        self.logged: list[str] = []
+        globalLogPublisher.addObserver(self._observe)
+        self.addCleanup(globalLogPublisher.removeObserver, self._observe)
+
+    def _committed(self, batch: Batch) -> None:
+        self.told.append(batch)
+        for unit in batch.units:
+            if unit.then is not None:
+                unit.then()
+
+    def _give_up(self) -> None:
+        self.given_up += 1
+
+    def _observe(self, event: dict[str, object]) -> None:
+        if event.get("log_namespace") == "agentcom.store.commit.GroupCommit":
+            self.logged.append(str(event["log_level"]))
+
+    def advance(self, seconds: float) -> None:
+        while seconds > 0:
+            self.clock.advance(min(0.05, seconds))
+            seconds -= 0.05
+        self.clock.advance(0)
+
+
+class GatheringTests(CommitCase):
+    """What goes together, and in which order."""
+
+    def sizes(self) -> list[int]:
+        return [len(inserts) for inserts, *_ in self.database.committed]
+
+    def test_one_turn_is_one_transaction(self) -> None:
+        """What is handed over in one turn of the reactor is one transaction."""
+        for n in range(5):
+            self.commits.add(unit_of(f"task-{n}"))
+        self.assertEqual(self.database.calls, [])
+        self.clock.advance(0)
+        self.assertEqual(self.database.calls, ["write", "commit"])
+        self.assertEqual(self.sizes(), [5])
+
+    def test_at_most_64_changes(self) -> None:
+        """A transaction has at most 64 changes; the rest goes with the next."""
+        for n in range(150):
+            self.commits.add(unit_of(f"task-{n}"))
+        self.advance(1)
+        self.assertEqual(BATCH, 64)
+        self.assertEqual(self.sizes(), [64, 64, 22])
+
+    def test_events_alone_count_too(self) -> None:
+        """A unit without tasks is a change as well: a flood of events is cut up."""
+        for _ in range(100):
+            self.commits.add(Unit(drafts=[make_draft()]))
+        self.advance(1)
+        self.assertEqual([len(events) for _, _, events, *_ in self.database.committed], [64, 36])
+
+    def test_units_are_indivisible(self) -> None:
+        """A unit is never cut: one that does not fit waits, a large one goes alone."""
+        self.commits.add(unit_of("first"))
+        self.commits.add(unit_of(*(f"a{n}" for n in range(64))))
+        self.commits.add(unit_of(*(f"b{n}" for n in range(200))))
+        self.commits.add(unit_of("last"))
+        self.advance(1)
+        self.assertEqual(self.sizes(), [1, 64, 200, 1])
+
+    def test_the_next_batch_fills_during_a_commit(self) -> None:
+        """While one batch is being committed, everything new gathers in the next."""
+        self.run_work.holding = True
+        self.commits.add(unit_of("one"))
+        self.clock.advance(0)
+        self.commits.add(unit_of("two"))
+        self.advance(1)
+        self.commits.add(unit_of("three"))
+        self.assertEqual(self.database.calls, ["write"])
+        self.run_work.release()
+        self.advance(1)
+        self.assertEqual(self.sizes(), [1, 2])
+
+    def test_nothing_is_answered_before_the_commit(self) -> None:
+        """``then`` runs after the commit has returned, never before."""
+        answered: list[str] = []
+        self.run_work.holding = True
+        self.commits.add(unit_of("one", then=lambda: answered.append("one")))
+        self.advance(5)
+        self.assertEqual(answered, [])
+        self.run_work.release()
+        self.assertEqual(answered, ["one"])
+
+    def test_answers_keep_the_order(self) -> None:
+        """Answers leave in the order in which the units came, over batches too."""
+        answered: list[int] = []
+        for n in range(130):
+            self.commits.add(unit_of(f"task-{n}", then=lambda n=n: answered.append(n)))
+        self.advance(1)
+        self.assertEqual(answered, list(range(130)))
+
+    def test_sequence_is_contiguous(self) -> None:
+        """Events are numbered on from the stored counter, without a hole."""
+        for n in range(70):
+            self.commits.add(unit_of(f"a{n}", f"b{n}"))
+        self.advance(1)
+        seqs = [seq for _, _, events, *_ in self.database.committed for seq, _ in events]
+        self.assertEqual(seqs, list(range(11, 151)))
+        self.assertEqual(self.database.committed[-1][-1], 150)
+
+    def test_new_task_that_changes_at_once_is_inserted_once(self) -> None:
+        """A task that is new and changed in one batch is one insert of its last state."""
+        self.commits.add(Unit([make_task("t", generation=0)], True))
+        self.commits.add(Unit([make_task("t", generation=1)]))
+        self.commits.add(Unit([make_task("u", generation=4)]))
+        self.commits.add(Unit([make_task("u", generation=5)]))
+        self.clock.advance(0)
+        inserts, updates, *_ = self.database.committed[0]
+        self.assertEqual([(t.id, t.generation) for t in inserts], [("t", 1)])
+        self.assertEqual([(t.id, t.generation) for t in updates], [("u", 5)])
+
+    def test_idle(self) -> None:
+        """``idle`` fires when everything handed over before and meanwhile is committed."""
+        self.assertIsNone(self.successResultOf(self.commits.idle()))
+        self.run_work.holding = True
+        self.commits.add(unit_of("one"))
+        waiting = self.commits.idle()
+        self.clock.advance(0)
+        self.commits.add(unit_of("two"))
+        self.assertNoResult(waiting)
+        self.run_work.release()
+        self.assertNoResult(waiting)
+        self.assertTrue(self.commits.busy)
+        self.advance(1)
+        self.assertIsNone(self.successResultOf(waiting))
+        self.assertFalse(self.commits.busy)
+
+
+class FailingTests(CommitCase):
+    """A commit that fails is tried again unchanged, and nobody is answered meanwhile."""
+
+    def begin(self, where: str) -> list[str]:
+        answered: list[str] = []
+        self.database.fails = where
+        self.commits.add(unit_of("one", then=lambda: answered.append("one")))
+        self.clock.advance(0)
+        return answered
+
+    def assert_same_again(self, where: str) -> None:
+        answered = self.begin(where)
+        self.advance(3)
+        self.assertGreater(len(self.database.tried), 3)
+        first = self.database.tried[0]
+        self.commits.add(unit_of("two", then=lambda: answered.append("two")))
+        self.advance(3)
+        for again in self.database.tried:
+            self.assertEqual(again, first)
+        self.assertEqual((answered, self.database.committed, self.told), ([], [], []))
+        self.database.fails = ""
+        self.advance(2)
+        self.assertEqual(answered, ["one", "two"])
+        self.assertEqual(self.database.committed[0], first)
+        events = [event for _, _, found, *_ in self.database.committed for event in found]
+        self.assertEqual([seq for seq, _ in events], [11, 12])
+
+    def test_failing_statements(self) -> None:
+        """A batch whose statements fail is rolled back and tried again, the same one."""
+        self.assert_same_again("write")
+
+    def test_failing_commit(self) -> None:
+        """A batch whose COMMIT fails is rolled back and tried again, the same one."""
+        self.assert_same_again("commit")
+
+    def test_every_try_begins_anew(self) -> None:
+        """After each failure there is a rollback before the next try."""
+        self.begin("commit")
+        self.advance(1)
+        calls = self.database.calls
+        self.assertEqual(calls[:6], ["write", "commit", "rollback"] * 2)
+
+    def test_trouble_only_after_half_a_second(self) -> None:
+        """A short hiccup is not told; failing for half a second is."""
+        self.assertFalse(self.commits.unwell())
+        self.begin("commit")
+        self.assertFalse(self.commits.unwell())
+        self.clock.advance(UNWELL_AFTER_S - 0.01)
+        self.assertFalse(self.commits.unwell())
+        self.clock.advance(0.02)
+        self.assertTrue(self.commits.unwell())
+        self.assertEqual(UNWELL_AFTER_S, 0.5)
+
+    def test_recovery_is_logged_once(self) -> None:
+        """One line says that commits fail and one that they work again, however many tries."""
+        self.begin("write")
+        self.advance(5)
+        self.database.fails = ""
+        self.advance(2)
+        self.commits.add(unit_of("more"))
+        self.advance(2)
+        self.assertFalse(self.commits.unwell())
+        names = [level.rpartition("=")[2].rstrip(">") for level in self.logged]
+        self.assertEqual(names, ["error", "info"])
+
+    def test_gives_up_after_a_minute(self) -> None:
+        """After 60 s of failing the process is told to end: once, and not before."""
+        self.begin("commit")
+        self.advance(GIVE_UP_AFTER_S - 1)
+        self.assertEqual(self.given_up, 0)
+        self.advance(3)
+        self.assertEqual(self.given_up, 1)
+        tries = len(self.database.tried)
+        self.advance(120)
+        self.assertEqual((self.given_up, len(self.database.tried)), (1, tries))
+        self.assertEqual(GIVE_UP_AFTER_S, 60.0)
+
+    def test_two_short_failures_are_not_a_long_one(self) -> None:
+        """The minute begins anew after each success."""
+        for _ in range(3):
+            self.begin("commit")
+            self.advance(40)
+            self.database.fails = ""
+            self.advance(2)
+        self.assertEqual(self.given_up, 0)
+        self.assertEqual(len(self.database.committed), 3)
+
+    def test_answering_that_raises_is_logged(self) -> None:
+        """What ``committed`` raises is logged, and the next batch goes on."""
+
+        def broken() -> None:
+            raise ZeroDivisionError
+
+        later: list[str] = []
+        run: Callable[[], None] = broken
+        self.commits.add(unit_of("one", then=run))
+        self.clock.advance(0)
+        self.commits.add(unit_of("two", then=lambda: later.append("two")))
+        self.advance(1)
+        self.assertEqual(later, ["two"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)

@@ -1,0 +1,90 @@
+"""Making an admin token on the machine itself, with and without a running hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from twisted.internet.defer import maybeDeferred
+from twisted.trial.unittest import SynchronousTestCase
+
+from agentcom.core.ids import hash_token
+from agentcom.core.tokens import ADMIN
+from agentcom.errors import StartError
+from agentcom.store.interface import Unit
+from agentcom.store.local import create_admin_token
+from agentcom.store.sqlite import SqliteStore, connect, connect_reader, open_file
+from agentcom.testing import MemoryHub
+from tests.unit.store.support import make_clock, make_task
+
+NOW = 1_700_000_000_000
+
+
+class LocalTokenTests(SynchronousTestCase):
+    """``create_admin_token`` writes a token that the hub takes."""
+
+    def setUp(self) -> None:
+        self.folder = Path(self.mktemp())
+        self.folder.mkdir()
+        self.path = self.folder / "agentcom.db"
+
+    def store(self, clock: object = None) -> SqliteStore:
+        store = SqliteStore(
+            clock or make_clock(),  # type: ignore[arg-type]
+            open_file(self.path, lambda: "e"),
+            lambda: connect_reader(str(self.path)),
+            maybeDeferred,
+            maybeDeferred,
+            lambda: None,
+        )
+        self.addCleanup(store.close)
+        return store
+
+    def test_no_hub_yet(self) -> None:
+        """Where there is no database the operator is told so, and none is made."""
+        error = self.assertRaises(StartError, create_admin_token, self.folder, NOW)
+        self.assertIn("start the hub there once", str(error))
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_hub_is_not_running(self) -> None:
+        """The token is there when the hub starts; the database holds only its hash."""
+        self.store().close()
+        secret = create_admin_token(self.folder, NOW)
+        self.assertRegex(secret, r"\A[0-9a-f]{64}\Z")
+        (token,) = self.store().load().tokens
+        self.assertEqual((token.agent_id, token.scopes), ("admin", (ADMIN,)))
+        self.assertEqual(token.hash, hash_token(secret))
+        self.assertNotIn(secret.encode(), self.path.read_bytes())
+
+    def test_hub_is_running(self) -> None:
+        """A running hub takes the new token within about a second, and the old ones still."""
+        clock = make_clock()
+        hub = MemoryHub(self.store(clock), clock)
+        secret = create_admin_token(self.folder, NOW)
+        hub.advance(1.1)
+        self.assertEqual(hub.request("GET", "/admin/tokens", token=secret).status, 200)
+        self.assertEqual(hub.request("GET", "/admin/tokens").status, 200)
+
+    def test_hub_writes_on(self) -> None:
+        """The hub's own commits go on after it."""
+        clock = make_clock()
+        store = self.store(clock)
+        create_admin_token(self.folder, NOW)
+        store.commit(Unit([make_task("t")], True))
+        clock.advance(0)
+        self.assertIsNotNone(self.successResultOf(store.task("t")))
+
+    def test_newer_database(self) -> None:
+        """A database of a newer version is refused, not written to."""
+        self.store()
+        connection = connect(str(self.path))
+        self.addCleanup(connection.close)
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+        error = self.assertRaises(StartError, create_admin_token, self.folder, NOW)
+        self.assertIn("newer version", str(error))
+        self.assertEqual(connection.execute("SELECT * FROM tokens").fetchall(), [])
+
+    def test_no_database(self) -> None:
+        """A file that is no database is one sentence."""
+        self.path.write_bytes(b"no database at all " * 100)
+        error = self.assertRaises(StartError, create_admin_token, self.folder, NOW)
+        self.assertNotIn("\n", str(error))

@@ -1,0 +1,1 @@
+"""The wire: JSON from strangers, and the frames."""
