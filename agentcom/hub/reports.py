@@ -111,7 +111,8 @@ class Reports:
             # Rule 3.2: it is always answered, with continue or abort.
             step(task, link, frame)
             return
-        if kind is Kind.REJECTED and self._returning.busy(agent_id, task.id):
+        current = not frame.generation or frame.generation == task.generation
+        if kind is Kind.REJECTED and current and self._returning.busy(agent_id, task.id):
             self._answer(link, frame, frames.TaskAck, status="rejected")
             return
         verdict = judge(task, kind, agent_id, frame.generation)

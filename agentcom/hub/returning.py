@@ -133,8 +133,7 @@ class Returning:
         """The agent reported an end: ask about what it was too busy for."""
         holding = self._holdings.get(agent_id)
         if holding is not None and holding.busy:
-            busy, holding.busy = holding.busy, {}
-            for task_id in busy:
+            for task_id in list(holding.busy):
                 self._ask_again(task_id)
 
     def watch_recovery(self, task: Task) -> None:
@@ -182,8 +181,8 @@ class Returning:
         self._agenda.cancel("ask_again", task_id)
         holding = self._holdings.get(task.agent_id)
         link = self._roster.get(task.agent_id)
-        if holding is not None and link is not None:
-            holding.busy.pop(task_id, None)
+        if holding is not None and link is not None and task_id in holding.busy:
+            del holding.busy[task_id]
             self._repeat(task_id, holding, link)
 
     def _repeat(self, task_id: str, holding: Holding, link: Link) -> None:

@@ -22,8 +22,8 @@ Name = Annotated[str, Meta(max_length=256)]
 StatusText = Annotated[str, Meta(max_length=256)]
 Description = Annotated[str, Meta(max_length=10_000)]
 ChannelName = Annotated[str, Meta(min_length=1, max_length=64)]
-Capabilities = Annotated[list[Annotated[str, Meta(max_length=256)]], Meta(max_length=256)]
-Labels = Annotated[dict[str, Annotated[str, Meta(max_length=256)]], Meta(max_length=64)]
+Capabilities = Annotated[list[Annotated[str, Meta(max_length=256)]], Meta(max_length=1_000)]
+Labels = Annotated[dict[str, Annotated[str, Meta(max_length=256)]], Meta(max_length=256)]
 Slots = Annotated[int, Meta(ge=1, le=10_000)]
 Generation = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
 Count = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
@@ -31,8 +31,8 @@ NO_JSON = Raw(b"")
 """Where any JSON value may stand, and none did."""
 
 JSONObject = dict[str, Any]
-MessageType = Annotated[str, Meta(min_length=1, max_length=64)]
-MessageId = Annotated[str, Meta(min_length=1, max_length=64)]
+MessageType = Annotated[str, Meta(min_length=1, max_length=256)]
+MessageId = Annotated[str, Meta(min_length=1, max_length=256)]
 
 
 class FromAgent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type"):
@@ -96,7 +96,7 @@ class ChannelPublish(FromAgent, frozen=True, kw_only=True, tag="channel_publish"
 
 class ChannelHistory(FromAgent, frozen=True, kw_only=True, tag="channel_history"):
     channel: ChannelName
-    limit: Annotated[int, Meta(ge=1, le=1_000)] | None = None
+    limit: Count | None = None
     since: Count | None = None
 
 
