@@ -1,0 +1,145 @@
+"""The calls of the HTTP API, each one method: :class:`HubClient`.
+
+Answers are checked (``replies``) and every failure is a ``ClientError``
+(``errors``).  :func:`connect` makes a client that uses a real reactor; the
+live events are in ``stream``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from random import SystemRandom
+from typing import Any
+
+from treq.client import HTTPClient
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.web.client import Agent
+from twisted.web.iweb import IResponse
+
+from agentcom.client import replies
+from agentcom.client.backoff import Backoff
+from agentcom.client.stream import EventStream, Watcher
+from agentcom.client.transport import Transport
+from agentcom.client.urls import HubURL
+
+
+class HubClient:
+    """One hub, spoken to with one token.
+
+    :param http: does the requests; ``treq.testing`` has one for tests.
+    :param clock: times the answers.
+    """
+
+    def __init__(
+        self, url: HubURL, token: str | None, http: HTTPClient, clock: IReactorTime
+    ) -> None:
+        self.clock = clock
+        self._transport = Transport(url, token, http, clock)
+
+    async def push(
+        self,
+        agent_id: str,
+        description: str,
+        *,
+        metadata: Mapping[str, Any] | None = None,
+        idempotency_key: str | None = None,
+    ) -> replies.Pushed:
+        """Hand a task to one connected agent; it is on the hub's disk when this returns."""
+        body: dict[str, Any] = {"agent_id": agent_id, "description": description}
+        if metadata is not None:
+            body["metadata"] = metadata
+        if idempotency_key is not None:
+            body["idempotency_key"] = idempotency_key
+        return await self._transport.call(
+            "POST", ("api", "admin", "push-task"), replies.Pushed, body=body
+        )
+
+    async def task(self, task_id: str) -> replies.TaskReply:
+        """One task as it is now."""
+        return await self._transport.call("GET", ("api", "tasks", task_id), replies.TaskReply)
+
+    async def tasks(self, **filters: str | int | None) -> replies.Tasks:
+        """A page of tasks; ``status``, ``agent_id``, ``limit`` and ``cursor`` choose."""
+        return await self._transport.call("GET", ("api", "tasks"), replies.Tasks, params=filters)
+
+    async def task_events(
+        self, task_id: str, *, cursor: str | None = None, limit: int | None = None
+    ) -> replies.Events:
+        """A page of a task's events, oldest first."""
+        params = {"cursor": cursor, "limit": limit}
+        return await self._transport.call(
+            "GET", ("api", "tasks", task_id, "events"), replies.Events, params=params
+        )
+
+    async def cancel(self, task_id: str, reason: str | None = None) -> replies.Cancelled:
+        """Cancel a task; a running agent is told."""
+        body = {} if reason is None else {"reason": reason}
+        path = ("api", "tasks", task_id, "cancel")
+        return await self._transport.call("POST", path, replies.Cancelled, body=body)
+
+    async def agents(self) -> replies.Agents:
+        """The agents that are connected."""
+        return await self._transport.call("GET", ("api", "agents"), replies.Agents)
+
+    async def create_token(
+        self,
+        agent_id: str,
+        *,
+        scopes: Sequence[str] | None = None,
+        expires_in_s: float | None = None,
+    ) -> replies.TokenCreated:
+        """A new token for an agent; it is shown this once."""
+        body: dict[str, Any] = {"agent_id": agent_id}
+        if scopes:
+            body["scopes"] = list(scopes)
+        if expires_in_s is not None:
+            body["expires_in_s"] = expires_in_s
+        return await self._transport.call(
+            "POST", ("admin", "tokens"), replies.TokenCreated, body=body
+        )
+
+    async def tokens(self) -> replies.Tokens:
+        """All tokens, by their first characters."""
+        return await self._transport.call("GET", ("admin", "tokens"), replies.Tokens)
+
+    async def revoke(self, agent_id: str) -> replies.Revoked:
+        """Revoke all tokens of an agent; its live connection is closed."""
+        return await self._transport.call("DELETE", ("admin", "tokens", agent_id), replies.Revoked)
+
+    async def send_message(
+        self,
+        payload: Mapping[str, Any],
+        *,
+        to: str | None = None,
+        message_type: str | None = None,
+        reply_to: str | None = None,
+    ) -> replies.Sent:
+        """Send a message; without ``to`` everybody gets it."""
+        optional = {"to": to, "type": message_type, "reply_to": reply_to}
+        body = {"payload": payload, **{k: v for k, v in optional.items() if v is not None}}
+        return await self._transport.call("POST", ("api", "message"), replies.Sent, body=body)
+
+    def events(
+        self, watcher: Watcher, *, topics: Sequence[str] = (), after: str | None = None
+    ) -> EventStream:
+        """A live stream of events that resumes by itself; await its ``run()``.
+
+        :param after: a cursor, ``0`` for the oldest kept, ``None`` for from now.
+        """
+
+        def open_stream(cursor: str | None) -> Deferred[IResponse]:
+            params = {"topics": ",".join(topics) or None, "after": cursor}
+            return Deferred.fromCoroutine(self._transport.open(("api", "events"), params))
+
+        backoff = Backoff(SystemRandom().random, initial_s=0.5, max_s=10.0)
+        return EventStream(open_stream, self.clock, backoff, watcher, after)
+
+
+def connect(reactor: Any, url: HubURL, token: str | None) -> HubClient:
+    """A client over real connections.
+
+    :param reactor: a running Twisted reactor.
+    """
+    agent: Any = Agent
+    return HubClient(url, token, HTTPClient(agent(reactor, connectTimeout=10.0)), reactor)

@@ -1,0 +1,153 @@
+"""The answers of the HTTP API that a client reads, and the check that they are so.
+
+They stay the JSON objects that came, further fields included, because
+``--json`` shows all that the hub said; the types here name what is relied on.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NotRequired, TypedDict, TypeVar, cast
+
+import msgspec
+
+
+class Pushed(TypedDict):
+    """``POST /api/admin/push-task``."""
+
+    status: str
+    task_id: str
+    agent_id: str
+
+
+class TaskReply(TypedDict):
+    """``GET /api/tasks/:id``, and the members of lists."""
+
+    id: str
+    description: str
+    status: str
+    created_at: int
+    metadata: NotRequired[dict[str, Any]]
+    priority: NotRequired[str]
+    agent_id: NotRequired[str | None]
+    generation: NotRequired[int]
+    attempts: NotRequired[int]
+    max_attempts: NotRequired[int]
+    progress: NotRequired[float | None]
+    result: NotRequired[Any]
+    last_error: NotRequired[str | None]
+    submitted_by: NotRequired[str]
+    updated_at: NotRequired[int]
+
+
+class Tasks(TypedDict):
+    """``GET /api/tasks``."""
+
+    tasks: list[TaskReply]
+    cursor: NotRequired[str | None]
+
+
+class EventReply(TypedDict):
+    """One event of the log (PROTOCOL.md section 5)."""
+
+    seq: int | None
+    topic: str
+    event: str
+    timestamp: int
+    task_id: NotRequired[str | None]
+    agent_id: NotRequired[str | None]
+    generation: NotRequired[int | None]
+    payload: dict[str, Any]
+
+
+class Events(TypedDict):
+    """``GET /api/tasks/:id/events``."""
+
+    events: list[EventReply]
+    cursor: NotRequired[str | None]
+
+
+class AgentReply(TypedDict):
+    """AgentInfo; ``state``, ``slots`` and ``running`` are newer than version 1."""
+
+    agent_id: str
+    name: str
+    status: str
+    capabilities: list[str]
+    connected_at: Any
+    state: NotRequired[str]
+    slots: NotRequired[int]
+    running: NotRequired[int]
+
+
+class Agents(TypedDict):
+    """``GET /api/agents``."""
+
+    agents: list[AgentReply]
+
+
+class TokenCreated(TypedDict):
+    """``POST /admin/tokens``: the only time that the token is shown."""
+
+    agent_id: str
+    token: str
+
+
+class TokenInfo(TypedDict):
+    """A token as it is listed."""
+
+    agent_id: str
+    token_prefix: str
+    scopes: NotRequired[list[str]]
+    created_at: NotRequired[int | None]
+    expires_at: NotRequired[int | None]
+
+
+class Tokens(TypedDict):
+    """``GET /admin/tokens``."""
+
+    tokens: list[TokenInfo]
+
+
+class Revoked(TypedDict):
+    """``DELETE /admin/tokens/:agent_id``."""
+
+    status: str
+    agent_id: str
+
+
+class Cancelled(TypedDict):
+    """``POST /api/tasks/:id/cancel``."""
+
+    status: str
+    task_id: str
+
+
+class Sent(TypedDict):
+    """``POST /api/message``."""
+
+    status: str
+    id: str
+
+
+class Gap(TypedDict):
+    """``event: gap``: what came before ``first`` is not to be had."""
+
+    first: Any
+
+
+class ErrorReply(TypedDict):
+    """Every answer that is not 2xx."""
+
+    error: str
+
+
+T = TypeVar("T")
+
+
+def checked(value: object, shape: type[T]) -> T:
+    """The value itself, if it has the shape.
+
+    :raises msgspec.ValidationError: it has not.
+    """
+    msgspec.convert(value, shape)
+    return cast(T, value)
