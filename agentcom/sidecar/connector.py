@@ -1,0 +1,169 @@
+"""Keeps an agent connected: tries for ever, and knows when not to.
+
+One coroutine, one session at a time.  What a session's ending means is
+:func:`judge`, a pure function; how long to wait is the backoff's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.logger import Logger
+
+from agentcom.client.backoff import Backoff
+from agentcom.client.errors import ClientError, HubError
+from agentcom.sidecar.session import Ending, Session
+
+REPLACED, REVOKED = 4001, 4003
+REPLACED_WAIT_S = 30.0
+
+TokenSource = Callable[[bool], Awaitable[str]]
+OpenLine = Callable[[Session], Deferred[Any]]
+
+
+class GiveUp(Exception):
+    """Trying on is no use; the text says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Again:
+    """Try again.
+
+    :ivar why: a sentence for the log.
+    :ivar at_least_s: to wait before the backoff's own delay.
+    :ivar renew: whether to ask for a new token first.
+    """
+
+    why: str
+    at_least_s: float = 0.0
+    renew: bool = False
+
+
+def judge(agent_id: str, ending: Ending, *, first: bool, renewable: bool) -> Again:
+    """What comes after a session.
+
+    :param first: no session was identified so far.
+    :param renewable: another token can be had and was not just tried.
+    :raises GiveUp: nothing does.
+    """
+    if ending.code == REVOKED:
+        raise GiveUp(
+            f"the token of {agent_id} was revoked; make a new one with "
+            f"`agentcom token create {agent_id}` and start the agent with it"
+        )
+    if ending.refused == "token_agent_mismatch":
+        problem = f"the token belongs to another agent than {agent_id}"
+    elif ending.refused is not None:
+        problem = f"the hub does not know the token of {agent_id} (or it has expired)"
+    elif ending.code == REPLACED:
+        return Again(
+            f"another agent has connected as {agent_id}; if that is not meant, give one "
+            "of them another --agent-id",
+            max(REPLACED_WAIT_S, ending.retry_after_s or 0.0),
+        )
+    else:
+        detail = f" ({ending.reason or ending.code})" if ending.reason or ending.code else ""
+        return Again(f"the line to the hub is lost{detail}", ending.retry_after_s or 0.0)
+    if renewable:
+        return Again(f"{problem}; asking for a new one", renew=True)
+    if first:
+        raise GiveUp(f"{problem}; make one with `agentcom token create {agent_id}`")
+    # It was good before, so the hub's data may be on its way back.
+    return Again(problem, ending.retry_after_s or 0.0)
+
+
+class Connector:
+    """Runs sessions one after the other.
+
+    :param open_line: connects a session; what it returns fails if it cannot.
+    :param tokens: gives the token; called with whether the last one is bad.
+    :param renewable: whether ``tokens`` can give another one.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        agent_id: str,
+        new_session: Callable[[str], Session],
+        open_line: OpenLine,
+        tokens: TokenSource,
+        renewable: bool,
+        backoff: Backoff,
+    ) -> None:
+        self._agent_id = agent_id
+        self._new_session = new_session
+        self._open_line = open_line
+        self._tokens = tokens
+        self._renewable = renewable
+        self._backoff = backoff
+        self.session: Session | None = None
+        self._stopped = False
+        self._pause: tuple[Deferred[None], IDelayedCall] | None = None
+
+    async def run(self, clock: IReactorTime) -> None:
+        """Stay connected until :meth:`stop`.
+
+        :raises GiveUp: the hub will not have this agent.
+        :raises ClientError: no token can be had.
+        """
+        first, renew = True, False
+        while not self._stopped:
+            again, ending = await self._once(renew, first)
+            renew = again.renew
+            if ending is not None and ending.identified:
+                first = False
+                if ending.stable:
+                    self._backoff.reset()
+            if not self._stopped:
+                await self._rest(again, clock)
+
+    def stop(self) -> None:
+        """No further session; the present one is hung up."""
+        self._stopped = True
+        if self.session is not None:
+            self.session.hang_up("the agent stops")
+        self._wake()
+
+    async def _once(self, renew: bool, first: bool) -> tuple[Again, Ending | None]:
+        try:
+            token = await self._tokens(renew)
+        except ClientError as e:
+            if isinstance(e, HubError) and not e.passing:
+                raise
+            return Again(str(e), renew=renew), None
+        session = self.session = self._new_session(token)
+        if self._stopped:
+            session.drop()
+        else:
+            self._open_line(session).addErrback(
+                lambda failure: session.closed(None, failure.getErrorMessage())
+            )
+        ending = await session.ended
+        self.session = None
+        if self._stopped:
+            return Again("stopped"), ending
+        # A new token that is bad too is no reason for yet another one.
+        renewable = self._renewable and not renew
+        return judge(self._agent_id, ending, first=first, renewable=renewable), ending
+
+    async def _rest(self, again: Again, clock: IReactorTime) -> None:
+        # A fresh token has nothing to wait for.
+        delay = 0.0 if again.renew else self._backoff.next_delay(again.at_least_s)
+        self.log.warn("{why}; next try in {delay:.1f} s", why=again.why, delay=delay)
+        pause: Deferred[None] = Deferred()
+        self._pause = pause, clock.callLater(delay, self._wake)
+        await pause
+
+    def _wake(self) -> None:
+        if self._pause is None:
+            return
+        pause, timer = self._pause
+        self._pause = None
+        if timer.active():
+            timer.cancel()
+        pause.callback(None)

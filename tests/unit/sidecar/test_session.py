@@ -1,0 +1,225 @@
+"""One connection: introduction, tasks, liveness, and how it ends.  Time is a ``Clock``."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from agentcom.sidecar import session
+from agentcom.sidecar.desk import Desk
+from agentcom.sidecar.session import Ending, Identity, Session
+from agentcom.wire.codec import decode
+from agentcom.wire.frames import FROM_AGENT, Identify
+
+LIMITS: dict[str, Any] = {}
+ASSIGN: dict[str, Any] = {
+    "type": "task_assign",
+    "task_id": "task-1",
+    "description": "d",
+    "metadata": {},
+    "assigned_at": 1,
+    "generation": 1,
+    "attempt": 1,
+    "priority": "normal",
+    "submitted_by": "me",
+    "submitted_at": 1,
+}
+
+
+class FakeLine:
+    """Keeps what is sent."""
+
+    def __init__(self) -> None:
+        self.frames: list[dict[str, Any]] = []
+        self.did: list[Any] = []
+
+    def send(self, data: bytes) -> None:
+        self.frames.append(json.loads(data))
+
+    def close(self, code: int, reason: str) -> None:
+        self.did.append(code)
+
+    def abort(self) -> None:
+        self.did.append("abort")
+
+
+class SessionTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.line = FakeLine()
+        self.desk = Desk(2, lambda task, ears: None, self.clock)  # type: ignore[arg-type,return-value]
+        identity = Identity("bot", None, ("a",), {"os": "linux"})
+        self.session = Session(identity, "secret", self.desk, self.clock)
+
+    def open(self) -> None:
+        self.session.connected(self.line)
+        self.session.opened()
+
+    def identified(self, **fields: Any) -> None:
+        self.open()
+        self.hear({"type": "identified", "agent_id": "bot", "limits": LIMITS, **fields})
+
+    def hear(self, frame: Any) -> None:
+        self.session.received(json.dumps(frame).encode())
+
+    def ending(self) -> Ending:
+        ending: Ending = self.successResultOf(self.session.ended)
+        self.assertEqual(self.clock.getDelayedCalls(), [])
+        return ending
+
+    def sent(self) -> list[str]:
+        return [frame["type"] for frame in self.line.frames]
+
+    def test_identify(self) -> None:
+        """The agent says who it is, in a frame that the hub understands."""
+        self.open()
+        frame = self.line.frames[0]
+        self.assertEqual((frame["presence"], frame["slots"], frame["tasks"]), ("none", 2, []))
+        said = decode(json.dumps(frame).encode(), session.msgspec.json.Decoder(Identify))
+        self.assertEqual((said.agent_id, said.token, said.name), ("bot", "secret", "bot"))
+        self.assertEqual((said.capabilities, said.labels), (["a"], {"os": "linux"}))
+
+    def test_task(self) -> None:
+        """Frames about tasks reach the desk, and its answer the hub."""
+        self.identified()
+        self.hear(ASSIGN)
+        self.assertEqual(self.sent(), ["identify", "task_accepted"])
+        self.assertIn(self.sent()[1], FROM_AGENT)
+
+    def test_not_before_identified(self) -> None:
+        """Before it is identified an agent does nothing for anybody."""
+        self.open()
+        self.hear(ASSIGN)
+        self.assertEqual(self.sent(), ["identify"])
+
+    def test_bad_frames(self) -> None:
+        """What cannot be understood is passed over, and the line stays."""
+        self.identified()
+        self.session.received(b"\xff")
+        self.session.received(b"[]")
+        self.hear({"type": "task_assign", "task_id": 5})
+        self.hear({"type": "pong"})
+        self.assertEqual(self.sent(), ["identify"])
+        self.assertNoResult(self.session.ended)
+
+    def test_verdicts(self) -> None:
+        """Verdicts that are none are passed over."""
+        self.identified(tasks=[5, {"task_id": "t", "action": "abort"}])
+        self.session.hang_up("x")
+        self.session.drop()
+        self.assertTrue(self.ending().identified)
+
+    def test_verdicts_of_another_hub(self) -> None:
+        """A hub that says nothing about tasks is fine."""
+        self.identified(tasks=None)
+        self.assertNoResult(self.session.ended)
+
+    def test_token_refused(self) -> None:
+        """A refused token ends the session, which says so."""
+        for error in ("invalid_token", "token_agent_mismatch"):
+            self.setUp()
+            self.open()
+            self.hear({"type": "error", "error": error})
+            self.assertEqual(self.line.did, [1000])
+            self.session.closed(1000, "bye")
+            ending = self.ending()
+            self.assertEqual((ending.refused, ending.identified), (error, False))
+
+    def test_ping(self) -> None:
+        """While the hub answers the line stays, however quiet the work."""
+        self.identified()
+        for _ in range(60):
+            self.clock.advance(5)
+            self.hear({"type": "pong", "timestamp": 1})
+        self.assertEqual(self.sent().count("ping"), 10)
+        self.assertEqual(self.line.did, [])
+
+    def test_any_sign_of_life(self) -> None:
+        """Whatever the hub sends shows that it is there."""
+        self.identified()
+        self.clock.advance(session.PING_EVERY_S)
+        self.session.heard()
+        self.clock.advance(session.PONG_LIMIT_S)
+        self.assertNoResult(self.session.ended)
+
+    def test_silent_hub(self) -> None:
+        """A hub that does not answer a ping is dropped."""
+        self.identified()
+        self.clock.advance(session.PING_EVERY_S)
+        self.clock.advance(session.PONG_LIMIT_S)
+        self.assertEqual(self.line.did, ["abort"])
+        self.assertTrue(self.ending().stable)
+
+    def test_never_opens(self) -> None:
+        """A connection on which nobody speaks is given up."""
+        self.session.connected(self.line)
+        self.clock.advance(session.OPENING_LIMIT_S)
+        self.assertEqual(self.line.did, ["abort"])
+        self.assertFalse(self.ending().identified)
+
+    def test_connects_too_late(self) -> None:
+        """A connection that stands after it was given up is not kept."""
+        self.clock.advance(session.OPENING_LIMIT_S)
+        self.ending()
+        self.open()
+        self.assertEqual((self.line.did, self.line.frames), (["abort"], []))
+
+    def test_stable(self) -> None:
+        """Only a session that lasted counts as stable."""
+        self.identified()
+        self.clock.advance(session.STABLE_AFTER_S - 1)
+        self.session.closed(1006, "gone")
+        self.assertFalse(self.ending().stable)
+
+    def test_hang_up(self) -> None:
+        """A goodbye that is not answered does not hold the agent."""
+        self.identified()
+        self.session.hang_up("enough")
+        self.assertEqual(self.line.did, [1000])
+        self.clock.advance(2)
+        self.assertEqual(self.line.did, [1000, "abort"])
+        self.ending()
+        self.session.hang_up("again")
+        self.session.closed(1000, "again")
+
+    def test_hang_up_unconnected(self) -> None:
+        """Where there is no line there is nobody to say goodbye to."""
+        self.session.hang_up("enough")
+        self.ending()
+
+    def test_retry_after(self) -> None:
+        """The hub's wish is heard in ``identified`` and in a close reason, within reason."""
+        for told, reason, expected in (
+            ({"retry_after_ms": 1500}, "", 1.5),
+            ({}, '{"retry_after_ms": 2500}', 2.5),
+            ({"retry_after_ms": 1500}, "restart; retry_after_ms=2500", 2.5),
+            ({"retry_after_ms": 10**15}, "", session.MAX_RETRY_AFTER_S),
+            ({"retry_after_ms": True}, "", None),
+            ({"retry_after_ms": "soon"}, "", None),
+            ({"retry_after_ms": -5}, "", 0.0),
+        ):
+            self.setUp()
+            self.identified(**told)
+            self.session.closed(1001, reason)
+            self.assertEqual(self.ending().retry_after_s, expected)
+
+    def test_backpressure(self) -> None:
+        """A slow line is the desk's concern while there is a session."""
+        told: list[bool] = []
+        self.patch(self.desk, "writable", told.append)
+        self.session.writable(False)
+        self.identified()
+        self.session.writable(False)
+        self.session.closed(1006, "")
+        self.session.writable(True)
+        self.assertEqual(told, [True, False, False])
+
+    def test_drain(self) -> None:
+        """Before it goes an agent asks for nothing more."""
+        self.session.drain()
+        self.identified()
+        self.session.drain()
+        self.assertEqual(self.sent(), ["identify", "drain"])

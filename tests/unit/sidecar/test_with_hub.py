@@ -1,0 +1,275 @@
+"""The agent's side against the real hub in memory: they understand each other.
+
+Everything between is real (Autobahn on both sides) but the network, which is
+linked transports, and the processes, which are ``FakeWork``.  Time is the
+hub's clock.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from twisted.internet.defer import Deferred, succeed
+from twisted.trial.unittest import SynchronousTestCase
+
+from agentcom.client.urls import HubURL
+from agentcom.sidecar import agent as sidecar_agent
+from agentcom.sidecar.agent import END_LIMIT_S, SAME_WISH_S, Sidecar, runner_for
+from agentcom.sidecar.connector import GiveUp
+from agentcom.sidecar.protocol import LineFactory
+from agentcom.sidecar.runner import Ears, Outcome
+from agentcom.sidecar.session import Identity, Session
+from agentcom.testing import MemoryHub
+from tests.unit.sidecar.test_desk import FakeWork
+
+
+class FakeRunner:
+    """Starts nothing."""
+
+    def __init__(self) -> None:
+        self.works: list[FakeWork] = []
+
+    def start(self, agent_id: str, task: Any, ears: Ears) -> FakeWork:
+        self.works.append(FakeWork(task, ears))
+        return self.works[-1]
+
+
+class SidecarTests(SynchronousTestCase):
+    def setUp(self) -> None:
+        self.hub = MemoryHub()
+        self.runner = FakeRunner()
+        self.lines: list[Any] = []
+        self.running, self.sidecar = self.begin(self.hub.token("bot"))
+
+    def begin(self, token: str, slots: int = 1) -> tuple[Deferred[Any], Sidecar]:
+        async def tokens(renew: bool) -> str:
+            return token
+
+        runner: Any = self.runner
+        url = HubURL.parse("http://localhost")
+        sidecar = Sidecar(self.hub.clock, url, Identity("bot"), runner, slots, tokens)
+        self.patch(sidecar._connector, "_open_line", self.open_line)
+        running = Deferred.fromCoroutine(sidecar.run())
+        self.hub.settle()
+        return running, sidecar
+
+    def open_line(self, session: Session) -> Deferred[Any]:
+        line: Any = LineFactory("ws://localhost/ws", session, self.hub.clock).buildProtocol(None)
+        line.pump = self.hub.join(line)
+        self.lines.append(line)
+        return succeed(line)
+
+    def cut(self) -> None:
+        """Break the agent's line on both sides."""
+        line = self.lines[-1]
+        self.hub.cut(line)
+        line.pump.clientIO.reportDisconnect()
+        self.hub.settle()
+
+    def end(self, outcome: Outcome, work: int = -1) -> None:
+        self.runner.works[work].end(outcome)
+        self.hub.advance(1)
+
+    def test_complete(self) -> None:
+        """A task is run and its result is kept."""
+        task_id = self.hub.push("bot", "do", metadata={"path": "/src"})
+        self.assertEqual(self.runner.works[0].task["metadata"], {"path": "/src"})
+        self.runner.works[0].ears.text("hello\n")
+        self.end(Outcome(exit_code=0, output="hello\n", data=b"[1]"))
+        task = self.hub.task(task_id)
+        self.assertEqual((task["status"], task["result"]["data"]), ("completed", [1]))
+        self.assertEqual(
+            self.hub.events_of(task_id),
+            ["task_submitted", "task_assigned", "task_accepted", "task_progress", "task_complete"],
+        )
+
+    def test_failed(self) -> None:
+        """A run that fails is a dead letter with its reason."""
+        task_id = self.hub.push("bot")
+        self.end(Outcome(exit_code=3, output="why\n"))
+        task = self.hub.task(task_id)
+        self.assertEqual((task["status"], task["last_error"]), ("dead_letter", "exit status 3"))
+
+    def test_line_lost_during_work(self) -> None:
+        """Work that ends while the line is down is reported when it is back, once."""
+        task_id = self.hub.push("bot")
+        self.cut()
+        self.runner.works[0].ears.text("while away\n")
+        self.runner.works[0].end(Outcome(exit_code=0))
+        self.hub.advance(5)
+        self.assertEqual(self.hub.task(task_id)["status"], "completed")
+        self.assertEqual(self.hub.events_of(task_id).count("task_progress"), 1)
+        self.assertEqual((len(self.runner.works), self.sidecar._desk.unreported), (1, 0))
+
+    def test_line_lost_and_work_goes_on(self) -> None:
+        """Work that is not done when the line is back goes on and is not begun again."""
+        task_id = self.hub.push("bot")
+        self.cut()
+        self.hub.advance(20)
+        self.assertEqual(self.hub.task(task_id)["status"], "working")
+        self.end(Outcome(exit_code=0))
+        self.assertEqual(self.hub.task(task_id)["status"], "completed")
+        self.assertEqual(len(self.runner.works), 1)
+
+    def test_cancelled(self) -> None:
+        """A cancelled task is stopped, and its slot is free when it has ended."""
+        task_id = self.hub.push("bot")
+        self.hub.request("POST", f"/api/tasks/{task_id}/cancel", {})
+        self.assertEqual(self.runner.works[0].did, ["stop"])
+        self.end(Outcome(signal=15))
+        self.hub.push("bot")
+        self.assertEqual(len(self.runner.works), 2)
+
+    def test_cancelled_while_away(self) -> None:
+        """What was cancelled while the line was down is stopped when it is back."""
+        task_id = self.hub.push("bot")
+        self.cut()
+        self.hub.request("POST", f"/api/tasks/{task_id}/cancel", {})
+        self.hub.advance(5)
+        self.assertEqual(self.runner.works[0].did, ["stop"])
+
+    def test_busy(self) -> None:
+        """A second push waits in the queue until the first has ended."""
+        self.hub.push("bot", "one")
+        second = self.hub.push("bot", "two")
+        self.assertEqual(self.hub.task(second)["status"], "queued")
+        self.end(Outcome(exit_code=0))
+        self.hub.advance(10)
+        self.assertEqual(self.hub.task(second)["status"], "working")
+
+    def test_replaced(self) -> None:
+        """An agent whose place is taken does not take it back at once."""
+        self.hub.agent("bot")
+        self.hub.advance(20)
+        self.assertEqual(len(self.lines), 1)
+        self.hub.advance(40)
+        self.assertEqual(len(self.lines), 2)
+
+    def test_revoked(self) -> None:
+        """A revoked agent ends what it runs, and gives up."""
+        self.hub.push("bot")
+        self.hub.request("DELETE", "/admin/tokens/bot")
+        self.hub.advance(2)
+        self.assertEqual(self.runner.works[0].did, ["stop"])
+        self.end(Outcome(signal=15))
+        self.failureResultOf(self.running, GiveUp)
+
+    def test_wrong_token(self) -> None:
+        """A token that the hub does not know ends the agent at once."""
+        running, _ = self.begin("0" * 64)
+        self.hub.advance(3)
+        self.failureResultOf(running, GiveUp)
+
+    def test_stop(self) -> None:
+        """At the end the agent's tasks are reported and the line is closed in peace."""
+        task_id = self.hub.push("bot")
+        self.sidecar.stop()
+        self.hub.settle()
+        self.assertEqual(self.runner.works[0].did, ["stop"])
+        self.assertNoResult(self.running)
+        self.end(Outcome(signal=15))
+        self.assertEqual(self.hub.task(task_id)["last_error"], "agent stopped")
+        self.hub.advance(3)
+        self.successResultOf(self.running)
+
+    def test_stop_twice(self) -> None:
+        """A second wish, not an echo of the first, is obeyed at once."""
+        task_id = self.hub.push("bot")
+        self.sidecar.stop()
+        self.sidecar.stop()
+        self.assertEqual(self.runner.works[0].did, ["stop"])
+        self.hub.advance(SAME_WISH_S)
+        self.sidecar.stop()
+        self.assertEqual(self.runner.works[0].did, ["stop", "kill"])
+        self.end(Outcome(signal=9))
+        self.assertEqual(self.hub.task(task_id)["last_error"], "agent stopped")
+        self.hub.advance(3)
+        self.successResultOf(self.running)
+
+    def test_stop_without_patience(self) -> None:
+        """What cannot be ended does not hold the agent for ever."""
+        self.hub.push("bot")
+        self.sidecar.stop()
+        self.hub.advance(END_LIMIT_S + 3)
+        self.successResultOf(self.running)
+
+    def test_killed_without_a_word(self) -> None:
+        """At a second wish the agent goes, even if what was killed does not end."""
+        self.hub.push("bot")
+        self.sidecar.stop()
+        self.hub.advance(SAME_WISH_S)
+        self.sidecar.stop()
+        self.hub.advance(4)
+        self.successResultOf(self.running)
+
+    def test_stop_while_away(self) -> None:
+        """Without a line the agent ends all the same."""
+        self.cut()
+        self.sidecar.stop()
+        self.hub.advance(1)
+        self.successResultOf(self.running)
+
+    def test_hub_pings(self) -> None:
+        """The hub's own pings are answered, and keep a quiet agent connected."""
+        self.hub.advance(300, step=1.0)
+        self.assertEqual(len(self.lines), 1)
+        self.assertEqual(len(self.hub.request("GET", "/api/agents").body["agents"]), 1)
+
+    def test_slow_line(self) -> None:
+        """A transport that is full holds live output back, and reports not."""
+        task_id = self.hub.push("bot")
+        self.lines[0].pauseProducing()
+        self.runner.works[0].ears.text("x\n")
+        self.hub.advance(2)
+        self.assertNotIn("task_progress", self.hub.events_of(task_id))
+        self.lines[0].resumeProducing()
+        self.hub.advance(2)
+        self.assertIn("task_progress", self.hub.events_of(task_id))
+
+    def test_send_after_the_end(self) -> None:
+        """A frame that comes too late for the line is no error."""
+        line = self.lines[0]
+        self.cut()
+        line.send(b"{}")
+        line.stopProducing()
+        self.assertFalse(line.connected and line._producing)
+
+
+class OpenLineTests(SynchronousTestCase):
+    def test_endpoints(self) -> None:
+        """The address says where to connect, and whether with TLS."""
+        made: list[tuple[Any, ...]] = []
+
+        class Endpoint:
+            def __init__(self, *where: Any) -> None:
+                made.append(where[1:])
+
+            def connect(self, factory: Any) -> Deferred[Any]:
+                return succeed(factory.isSecure)
+
+        def wrapped(options: Any, endpoint: Any) -> Any:
+            made.append(("tls",))
+            return endpoint
+
+        self.patch(sidecar_agent, "HostnameEndpoint", Endpoint)
+        self.patch(sidecar_agent, "wrapClientTLS", wrapped)
+        clock = MemoryHub().clock
+        for text in ("http://hub.example:1", "https://hub.example:2"):
+            runner: Any = FakeRunner()
+            sidecar = Sidecar(clock, HubURL.parse(text), Identity("b"), runner, 1, _no_token)
+            session: Any = None
+            secure = self.successResultOf(sidecar._open_line(session))
+            self.assertEqual(secure, text.startswith("https"))
+        self.assertEqual(made, [("hub.example", 1), ("hub.example", 2), ("tls",)])
+
+    def test_runner(self) -> None:
+        """The real runner starts processes with the reactor that it is given."""
+
+        class Reactor:
+            spawnProcess = "spawn"
+
+        self.assertEqual(runner_for(Reactor(), ["x"], {})._spawn, "spawn")
+
+
+async def _no_token(renew: bool) -> str:
+    raise AssertionError("not asked for")
