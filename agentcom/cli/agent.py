@@ -1,0 +1,114 @@
+"""``agentcom agent``: be an agent that runs a command for each task."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import shutil
+from typing import Any
+
+import click
+
+from agentcom.cli.runtime import Runtime, run_reactor
+from agentcom.cli.settings import Settings, hub_options
+
+
+def _command(ctx: click.Context, param: click.Parameter, value: str) -> list[str]:
+    try:
+        command = shlex.split(value)
+    except ValueError as e:
+        raise click.BadParameter(f"{value!r} cannot be split into words: {e}", ctx, param) from None
+    if not command:
+        raise click.BadParameter("name a command", ctx, param)
+    if shutil.which(command[0]) is None:
+        raise click.BadParameter(f"there is no command {command[0]!r}", ctx, param)
+    return command
+
+
+def _labels(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> dict[str, str]:
+    labels = {}
+    for text in value:
+        name, equals, label = text.partition("=")
+        if not name or not equals:
+            raise click.BadParameter(f"{text!r} is not like os=linux", ctx, param)
+        labels[name] = label
+    return labels
+
+
+@click.command()
+@click.option("--agent-id", required=True, metavar="ID", help="Who the agent is.")
+@click.option(
+    "--exec",
+    "command",
+    required=True,
+    callback=_command,
+    metavar="COMMAND",
+    help="Run for each task, without a shell; the task is on its standard input.",
+)
+@click.option("--slots", type=click.IntRange(1, 10_000), default=1, show_default=True)
+@click.option("--name", metavar="NAME", help="Shown to people.  [default: the id]")
+@click.option("--capability", "capabilities", multiple=True, metavar="C", help="May be repeated.")
+@click.option("--label", "labels", multiple=True, callback=_labels, metavar="K=V")
+@hub_options
+@click.pass_context
+def agent(
+    ctx: click.Context,
+    agent_id: str,
+    command: list[str],
+    slots: int,
+    name: str | None,
+    capabilities: tuple[str, ...],
+    labels: dict[str, str],
+) -> None:
+    """Run an agent: a command for each task that the hub hands it.
+
+    It stays connected for ever.  Ctrl-C or SIGTERM ends it and what it runs;
+    a second one does so at once.  For a hub on this machine it makes its own
+    token and keeps it in the data directory.
+
+    \b
+    Example:
+      agentcom agent --agent-id laptop-3 --exec 'python review.py'
+      agentcom agent --agent-id ci-1 --exec ./build --slots 4 --label os=linux
+    """
+    settings = Settings.of(ctx)
+    runtime = ctx.find_object(Runtime) or Runtime()
+
+    async def run(reactor: Any) -> int:
+        from agentcom.cli.logs import log_to_stderr
+        from agentcom.client.hub import HubClient
+        from agentcom.sidecar.agent import Sidecar, runner_for
+        from agentcom.sidecar.connector import GiveUp, TokenSource
+        from agentcom.sidecar.session import Identity
+
+        def admin() -> HubClient:
+            return runtime.connect(reactor, settings.url, settings.admin_token)
+
+        async def given(renew: bool) -> str:
+            assert settings.token is not None
+            return settings.token
+
+        tokens: TokenSource
+        if settings.token is not None:
+            tokens, renewable = given, False
+        elif settings.admin_token is not None:
+            from agentcom.cli.minted import MintedToken
+
+            tokens, renewable = MintedToken(agent_id, settings.data_dir, admin), True
+        else:
+            raise click.ClickException(
+                f"an agent needs a token; make one with `agentcom token create {agent_id}` "
+                "and give it with --token or $AGENTCOM_TOKEN"
+            )
+        log_to_stderr()
+        identity = Identity(agent_id, name, capabilities, labels)
+        runner = runner_for(reactor, command, os.environ)
+        sidecar = Sidecar(reactor, settings.url, identity, runner, slots, tokens, renewable)
+        runtime.on_signals(reactor, sidecar.stop)
+        try:
+            await sidecar.run()
+        except GiveUp as e:
+            raise click.ClickException(str(e)) from None
+        return 0
+
+    run_reactor(ctx, run)

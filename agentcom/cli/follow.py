@@ -1,0 +1,117 @@
+"""Following one task to its end, hub restarts included.
+
+The live stream is opened before the task is pushed, so nothing is missed;
+whenever it opens again the task's own log is read, which is the truth.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+import click
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import TimeoutError as DeferredTimeout
+from twisted.python.failure import Failure
+
+from agentcom.cli.tasks import all_events
+from agentcom.core.events import TASKS, TERMINAL_EVENTS
+
+if TYPE_CHECKING:
+    from agentcom.client.hub import HubClient
+    from agentcom.client.replies import EventReply, Gap, Pushed, TaskReply
+
+EARLY_EVENTS = 10_000
+
+
+class Follower:
+    """Follows the task that one push makes.
+
+    :param show: called with each of its events, in order, once.
+    """
+
+    def __init__(self, hub: HubClient, show: Callable[[EventReply], None]) -> None:
+        self._hub = hub
+        self._show = show
+        self._task_id: str | None = None
+        self._last_seq = 0
+        self._early: deque[EventReply] = deque(maxlen=EARLY_EVENTS)
+        self._open: Deferred[None] = Deferred()
+        self._ended: Deferred[None] = Deferred()
+
+    async def follow(
+        self,
+        submit: Callable[[HubClient], Coroutine[Any, Any, Pushed]],
+        show_pushed: Callable[[Pushed], None],
+        timeout: float | None,
+    ) -> TaskReply:
+        """Push, and give the task as it is when it has ended.
+
+        :raises click.ClickException: it had not when the timeout passed.
+        """
+        stream = self._hub.events(self, topics=[TASKS])
+        Deferred.fromCoroutine(stream.run()).addErrback(self._fail)
+        try:
+            await self._open
+            pushed = await submit(self._hub)
+            show_pushed(pushed)
+            self._task_id = pushed["task_id"]
+            for event in self._early:
+                self._mine(event)
+            self._early.clear()
+            # The same idempotency key gives a task that may have ended long ago.
+            await self._catch_up()
+            if timeout is not None:
+                self._ended.addTimeout(timeout, self._hub.clock)
+            await self._ended
+            return await self._hub.task(self._task_id)
+        except (CancelledError, DeferredTimeout):
+            raise click.ClickException(
+                f"{self._task_id} had not ended after {timeout:g} s; it goes on, "
+                f"see `agentcom task {self._task_id}`"
+            ) from None
+        finally:
+            stream.stop()
+
+    def opened(self) -> None:
+        if not self._open.called:
+            self._open.callback(None)
+        elif self._task_id is not None:
+            Deferred.fromCoroutine(self._catch_up()).addErrback(self._fail)
+
+    def lost(self, why: str) -> None:
+        if self._open.called:
+            click.echo(f"{why}; waiting for it", err=True)
+        else:
+            # Nothing is pushed yet, so there is nothing to be patient for.
+            self._open.errback(click.ClickException(why))
+
+    def gap(self, gap: Gap) -> None:
+        """The task's own log was read when the stream opened."""
+
+    def event(self, cursor: str | None, event: EventReply) -> None:
+        if self._task_id is None:
+            self._early.append(event)
+        else:
+            self._mine(event)
+
+    async def _catch_up(self) -> None:
+        assert self._task_id is not None
+        for event in await all_events(self._hub, self._task_id):
+            self._mine(event)
+
+    def _mine(self, event: EventReply) -> None:
+        seq = event["seq"]
+        if event.get("task_id") != self._task_id or seq is None or seq <= self._last_seq:
+            return
+        self._last_seq = seq
+        self._show(event)
+        if event["event"] in TERMINAL_EVENTS and not self._ended.called:
+            self._ended.callback(None)
+
+    def _fail(self, failure: Failure) -> None:
+        for waiter in (self._open, self._ended):
+            if not waiter.called:
+                waiter.errback(failure)
+                return

@@ -1,0 +1,141 @@
+"""``agentcom push``: a task for one agent, and with ``--wait`` its end."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agentcom.cli import show
+from agentcom.cli.runtime import run_with_hub
+from agentcom.cli.settings import hub_options
+
+if TYPE_CHECKING:
+    from agentcom.client.hub import HubClient
+    from agentcom.client.replies import EventReply, Pushed, TaskReply
+
+
+def _json_object(
+    ctx: click.Context, param: click.Parameter, value: str | None
+) -> dict[str, Any] | None:
+    if value is None:
+        return None
+    try:
+        found = json.loads(value)
+    except (ValueError, RecursionError):
+        raise click.BadParameter(f"{value!r} is not JSON", ctx, param) from None
+    if not isinstance(found, dict):
+        example = '{"path": "."}'
+        raise click.BadParameter(f"{value!r} is no JSON object like {example}", ctx, param)
+    return found
+
+
+@click.command()
+@click.argument("agent")
+@click.argument("text")
+@click.option("--wait", is_flag=True, help="Wait for the end; exit 1 unless it completes.")
+@click.option(
+    "--metadata", callback=_json_object, metavar="JSON", help="A JSON object for the agent."
+)
+@click.option("--idempotency-key", metavar="K", help="Pushing again with it does nothing more.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0, min_open=True),
+    metavar="S",
+    help="With --wait: give up waiting after so many seconds; the task goes on.",
+)
+@click.option("--json", "as_json", is_flag=True, help="Show the push, or the ended task, as JSON.")
+@hub_options
+@click.pass_context
+def push(
+    ctx: click.Context,
+    agent: str,
+    text: str,
+    wait: bool,
+    metadata: dict[str, Any] | None,
+    idempotency_key: str | None,
+    timeout: float | None,
+    as_json: bool,
+) -> None:
+    """Hand a task to one connected agent.
+
+    \b
+    Example:
+      agentcom push laptop-3 'Review the branch main' --wait
+      agentcom push laptop-3 review --metadata '{"path": "/src/app"}' --json
+    """
+    if timeout is not None and not wait:
+        raise click.UsageError("--timeout goes with --wait", ctx)
+
+    async def submit(hub: HubClient) -> Pushed:
+        from agentcom.client.errors import HubUnreachable
+
+        try:
+            return await hub.push(agent, text, metadata=metadata, idempotency_key=idempotency_key)
+        except HubUnreachable as e:
+            if not e.may_have_arrived:
+                raise
+            raise click.ClickException(
+                f"{e}; it may have been pushed all the same, `agentcom tasks --agent {agent}` "
+                "tells (with --idempotency-key it can be pushed again without harm)"
+            ) from None
+
+    async def run(hub: HubClient) -> int:
+        if not wait:
+            pushed = await submit(hub)
+            if as_json:
+                show.echo_json(pushed)
+            else:
+                click.echo(f"{pushed['task_id']} pushed to {pushed['agent_id']}")
+            return 0
+        from agentcom.cli.follow import Follower
+
+        shown = Shown(quiet=as_json)
+        ended = await Follower(hub, shown.event).follow(submit, shown.pushed, timeout)
+        return shown.ended(ended)
+
+    run_with_hub(ctx, run, "stopped waiting; what was pushed goes on")
+
+
+class Shown:
+    """A pushed task on its way, line by line.
+
+    :param quiet: show only the end, as JSON.
+    """
+
+    def __init__(self, quiet: bool) -> None:
+        self._quiet = quiet
+        self._output_seen = False
+
+    def pushed(self, pushed: Pushed) -> None:
+        if not self._quiet:
+            click.echo(f"{pushed['task_id']} pushed to {pushed['agent_id']}")
+
+    def event(self, event: EventReply) -> None:
+        if self._quiet:
+            return
+        payload = event["payload"]
+        output = show.output_of(event)
+        if output is not None:
+            self._output_seen = True
+            for text in output.splitlines():
+                click.echo("  | " + text)
+        if payload.get("progress") is not None or payload.get("message"):
+            told = f"{show.percent(payload.get('progress')):>5}  {payload.get('message') or ''}"
+            click.echo(show.line(told))
+        elif output is None:
+            click.echo(show.event_line(event, with_task=False))
+
+    def ended(self, task: TaskReply) -> int:
+        from agentcom.cli.tasks import echo_result
+
+        if self._quiet:
+            show.echo_json(task)
+        else:
+            click.secho(task["status"], fg=show.STATUS_COLOURS.get(task["status"]), bold=True)
+            if task.get("last_error") and task["status"] != "completed":
+                click.echo(show.clean(task["last_error"]))
+            if task.get("result") is not None:
+                echo_result(task["result"], ("output",) if self._output_seen else ())
+        return 0 if task["status"] == "completed" else 1

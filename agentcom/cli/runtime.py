@@ -1,0 +1,133 @@
+"""Between click, which is synchronous, and the coroutines that do the work.
+
+:class:`Runtime` runs the reactor for as long as a coroutine takes.  A test
+puts its own into click's ``obj``, so that every command runs without one.
+"""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from agentcom.cli.settings import Settings
+from agentcom.client.urls import HubURL
+
+if TYPE_CHECKING:
+    from agentcom.client.hub import HubClient
+
+Main = Callable[[Any], Coroutine[Any, Any, int]]
+
+
+class Interrupted(Exception):
+    """Somebody pressed Ctrl-C, or sent SIGTERM, before the work was done."""
+
+
+class Runtime:
+    """Runs coroutines with the real reactor."""
+
+    def reactor(self) -> Any:
+        """The reactor that runs."""
+        from twisted.internet import reactor
+
+        return reactor
+
+    def connect(self, reactor: Any, url: HubURL, token: str | None) -> HubClient:
+        """A client of the hub."""
+        from agentcom.client.hub import connect
+
+        return connect(reactor, url, token)
+
+    def on_signals(self, reactor: Any, stop: Callable[[], None]) -> None:
+        """Call ``stop`` for each SIGINT and SIGTERM from now on, instead of
+        stopping the reactor under the work."""
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: reactor.callFromThread(stop))
+
+    def run(self, main: Main) -> int:
+        """The exit code that the coroutine returns.
+
+        :raises Interrupted: a signal ended it before.
+        """
+        from twisted.internet.defer import Deferred
+        from twisted.python.failure import Failure
+
+        reactor = self.reactor()
+        outcome: list[int | Failure] = []
+
+        def finish(result: int | Failure) -> None:
+            outcome.append(result)
+            reactor.callLater(0, reactor.stop)
+
+        def start() -> None:
+            Deferred.fromCoroutine(main(reactor)).addBoth(finish)
+
+        reactor.callWhenRunning(start)
+        reactor.run()
+        if not outcome:
+            raise Interrupted
+        result = outcome[0]
+        if isinstance(result, Failure):
+            result.raiseException()
+        assert isinstance(result, int)
+        return result
+
+
+def run_reactor(ctx: click.Context, main: Main, interrupted: str | None = None) -> None:
+    """Run a command's coroutine and exit with its code.
+
+    :param interrupted: what to say after Ctrl-C; ``None`` means that it is
+        how the command ends.
+    """
+    from agentcom.client.errors import ClientError
+
+    runtime = ctx.find_object(Runtime) or Runtime()
+    try:
+        code = runtime.run(main)
+    except ClientError as e:
+        raise click.ClickException(str(e)) from None
+    except Interrupted:
+        if interrupted is not None:
+            raise click.ClickException(interrupted) from None
+        code = 0
+    except (click.ClickException, OSError):
+        raise
+    except Exception as e:
+        raise click.ClickException(
+            f"agentcom itself has a fault here, please report it: {type(e).__name__}: {e}"
+        ) from None
+    ctx.exit(code)
+
+
+def run_with_hub(
+    ctx: click.Context,
+    main: Callable[[HubClient], Coroutine[Any, Any, int]],
+    interrupted: str | None = "interrupted",
+) -> None:
+    """The same for a command that needs nothing but a client."""
+    from agentcom.client.errors import HubError
+
+    settings = Settings.of(ctx)
+    token = settings.any_token
+    runtime = ctx.find_object(Runtime) or Runtime()
+
+    async def with_client(reactor: Any) -> int:
+        try:
+            return await main(runtime.connect(reactor, settings.url, token))
+        except HubError as e:
+            if e.code == "unauthorized" and token is None:
+                raise click.ClickException(_no_token(settings)) from None
+            raise
+
+    run_reactor(ctx, with_client, interrupted)
+
+
+def _no_token(settings: Settings) -> str:
+    if settings.url.loopback:
+        return (
+            f"this needs a token and {settings.data_dir} has no admin.token that can be read; "
+            "give --token, or name the hub's data directory with --data-dir"
+        )
+    return "this needs a token; give one with --token or $AGENTCOM_TOKEN"

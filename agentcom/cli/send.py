@@ -1,0 +1,55 @@
+"""``agentcom send``: a message to an agent, or to everybody."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from agentcom.cli import show
+from agentcom.cli.runtime import run_with_hub
+from agentcom.cli.settings import hub_options
+
+if TYPE_CHECKING:
+    from agentcom.client.hub import HubClient
+
+EVERYBODY = "broadcast"
+
+
+@click.command()
+@click.argument("agent")
+@click.argument("text")
+@click.option("--type", "message_type", metavar="TYPE", help="[default: chat]")
+@click.option("--reply-to", metavar="ID", help="The message that this one answers.")
+@click.option("--json", "as_json", is_flag=True, help="Show the hub's answer as JSON.")
+@hub_options
+@click.pass_context
+def send(
+    ctx: click.Context,
+    agent: str,
+    text: str,
+    message_type: str | None,
+    reply_to: str | None,
+    as_json: bool,
+) -> None:
+    """Send a message to an agent, or to all with AGENT `broadcast`.
+
+    An agent that is away finds it in its mailbox.
+
+    \b
+    Example:
+      agentcom send laptop-3 'the branch is merged'
+    """
+
+    async def run(hub: HubClient) -> int:
+        reply = await hub.send_message(
+            {"text": text}, to=agent, message_type=message_type, reply_to=reply_to
+        )
+        if as_json:
+            show.echo_json(reply)
+        else:
+            to = "everybody" if agent == EVERYBODY else agent
+            click.echo(f"message {reply['id']} sent to {to}")
+        return 0
+
+    run_with_hub(ctx, run)

@@ -1,0 +1,68 @@
+"""``watch``: lines for people and for programs, across restarts."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from agentcom.cli.watch import Lines
+from tests.unit.cli.fakes import CommandTestCase
+from tests.unit.cli.test_commands import _Terminal
+from tests.unit.client.fakes import event, sse
+
+GAP = b'event: gap\ndata: {"first": "ep:3"}\n\n'
+
+
+class WatchTests(CommandTestCase):
+    def live(self, *events: dict[str, Any]) -> Any:
+        return lambda: self.hub.stream(b"".join(map(sse, events)))
+
+    def test_lines(self) -> None:
+        """Each event is a line; output is shown below its event."""
+        self.runtime.script = [
+            self.live(event(1, "task_submitted", description="d")),
+            self.live(event(2, "task_progress", output="a\nb\n")),
+            lambda: self.hub.stream(GAP),
+        ]
+        lines = self.output_of("watch").splitlines()
+        self.assertTrue(lines[0].endswith("task_submitted  task-1  bot  description=d"))
+        self.assertEqual(lines[2:4], ["    | a", "    | b"])
+        self.assertIn("events are missing here", lines[4])
+
+    def test_json(self) -> None:
+        """Each line is the event with the cursor that resumes after it."""
+        self.runtime.script = [self.live(event(1, "a")), lambda: self.hub.stream(GAP)]
+        lines = self.output_of("watch", "--json", "--topics", "tasks, presence").splitlines()
+        self.assertEqual(json.loads(lines[0]), {**event(1, "a"), "cursor": "ep:1"})
+        self.assertEqual(json.loads(lines[1]), {"event": "gap", "first": "ep:3"})
+        self.assertIn("topics=tasks%2Cpresence", self.hub.requests[0][0])
+
+    def test_restart(self) -> None:
+        """A restart is told on standard error and repeats nothing."""
+        self.runtime.script = [
+            self.live(event(1, "a")),
+            self.hub.cut,
+            lambda: self.hub.clock.advance(20),
+            self.live(event(1, "a"), event(2, "b")),
+        ]
+        result = self.invoke("watch", "--json", "--after", "0")
+        self.assertEqual([json.loads(x)["seq"] for x in result.stdout.splitlines()], [1, 2])
+        self.assertIn("trying again", result.stderr)
+        self.assertIn("is back", result.stderr)
+        self.assertTrue(self.hub.requests[0][0].endswith("after=0"))
+        self.assertTrue(self.hub.requests[1][0].endswith("after=ep%3A1"))
+
+    def test_refused(self) -> None:
+        """A token that may not watch is a failure."""
+        self.hub.stream_refusal = 401, {"error": "unauthorized"}
+        self.assertIn("does not know this token", self.error_of("watch"))
+
+    def test_terminal(self) -> None:
+        """A terminal gets colours, and no control characters of others."""
+        terminal = _Terminal()
+        self.patch(sys, "stdout", terminal)
+        self.patch(__import__("os"), "environ", {"TERM": "xterm-256color"})
+        Lines(as_json=False).event("ep:1", event(1, "task_complete", by="\x1b[2J"))  # type: ignore[arg-type]
+        self.assertIn("\x1b[32m", terminal.text)
+        self.assertNotIn("\x1b[2J", terminal.text)
