@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import binascii
 from typing import Any
-from urllib.parse import unquote_to_bytes
+from urllib.parse import unquote, unquote_to_bytes
 
 from autobahn.twisted.resource import WebSocketResource
 from twisted.internet.interfaces import IReactorTime
@@ -84,7 +84,7 @@ class BoundedRequest(Request):
         Only for bodies that may be too large: most requests are routed once.
         """
         channel: HTTPChannel = self.channel
-        path = channel._path.partition(b"?")[0].decode("latin-1")
+        path = unquote(channel._path.partition(b"?")[0].decode("latin-1"))
         self._route = self.api.find(channel._command.decode("latin-1"), path)
         if self._route is not None:
             self._limit = self._route.max_body
@@ -92,6 +92,8 @@ class BoundedRequest(Request):
     def _refuse(self) -> None:
         """Answer at once, on the bare connection, and close it soon."""
         self._refused = True
+        # The channel would tell the client to go on sending.
+        self.requestHeaders.removeHeader(b"expect")
         error: errors.AgentComError = errors.BodyTooLarge(self._limit)
         if self._route is not None:
             try:

@@ -177,7 +177,7 @@ class MemoryHub:
         )
         agent: Any = factory.buildProtocol(None)
         agent.hub = self
-        agent.pump = self._join(agent)
+        agent.pump = self.join(agent)
         self.settle()
         made: FakeAgent = agent
         return made
@@ -241,7 +241,7 @@ class MemoryHub:
     def open_http(self) -> HttpClient:
         """A bare HTTP connection."""
         client = HttpClient()
-        self._join(client)
+        self.join(client)
         return client
 
     def push(self, agent_id: str, description: str = "work", **fields: Any) -> str:
@@ -261,7 +261,8 @@ class MemoryHub:
         found = self.request("GET", f"/api/tasks/{task_id}/events?limit=1000").body["events"]
         return [event["event"] for event in found]
 
-    def _join(self, client: Any) -> IOPump:
+    def join(self, client: Any) -> IOPump:
+        """Join any client protocol to the hub's port."""
         site: Any = self.parts.site
         server = site.buildProtocol(None)
         pump: IOPump = connect(

@@ -14,6 +14,9 @@ SUBMIT = "submit"
 ADMIN = "admin"
 ENROLL = "enroll"
 SCOPES = (AGENT, SUBMIT, ADMIN, ENROLL)
+ANY = "any"
+"""What a route needs that looks itself whose token it is: some good one."""
+
 DEFAULT_SCOPES = (AGENT, SUBMIT)
 
 PREFIX_SHOWN = 8

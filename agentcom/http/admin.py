@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from agentcom.core.ids import ADMIN_ID, valid_new_agent_id
-from agentcom.core.tokens import ADMIN, DEFAULT_SCOPES, ENROLL, SCOPES
-from agentcom.errors import AgentIdTaken, Forbidden, Unauthorized, ValidationFailed
+from agentcom.core.tokens import ADMIN, ANY, DEFAULT_SCOPES, ENROLL, SCOPES
+from agentcom.errors import AgentIdTaken, Forbidden, ValidationFailed
 from agentcom.http.routing import Answer, Call, Route
 from agentcom.hub.hub import Hub
 from agentcom.wire.http import CreateToken, Register
@@ -43,7 +43,7 @@ class AdminRoutes:
                 path="/admin/tokens/<agent_id>",
                 name="revoke_tokens",
                 # An agent may revoke its own: the handler looks whose they are.
-                scope=None,
+                scope=ANY,
                 handler=self.revoke,
             ),
             Route(
@@ -101,9 +101,8 @@ class AdminRoutes:
     async def revoke(self, call: Call) -> Answer:
         """Revoke all tokens of an agent."""
         agent_id = call.args["agent_id"]
-        if call.token is None:
-            raise Unauthorized
-        if ADMIN not in call.token.scopes and call.token.agent_id != agent_id:
+        own = call.caller == agent_id
+        if not own and not (call.token is not None and call.token.allows(ADMIN)):
             raise Forbidden(ADMIN)
         self._hub.check_running()
         revoked = await self._hub.auth.revoke(agent_id)

@@ -16,10 +16,12 @@ from zope.interface import implementer
 
 from agentcom.core.events import TOPICS, Event
 from agentcom.core.tokens import SUBMIT
-from agentcom.http.routing import Answer, Call, Route, Streamed, invalid_query
+from agentcom.http.routing import Call, Page, Route, Streamed, invalid_query
 from agentcom.hub.eventlog import EventLog, Gap
 from agentcom.hub.hub import Hub
 from agentcom.wire.codec import encode
+
+EVENT_STREAM = b"text/event-stream"
 
 ALIVE_S = 2.5
 """Seconds between comment lines; the contract says 3 at the most."""
@@ -151,7 +153,7 @@ class EventRoutes:
         for stream in list(self._streams):
             stream.finish()
 
-    async def stream(self, call: Call) -> Answer | Streamed:
+    async def stream(self, call: Call) -> Page | Streamed:
         """Stream events from the client's cursor on."""
         request = call.request
         topics = frozenset((call.query("topics") or ",".join(TOPICS)).split(","))
@@ -159,19 +161,22 @@ class EventRoutes:
             raise invalid_query("topics", "must be of " + ", ".join(TOPICS))
         resumed = request.getHeader(b"last-event-id") or b""
         cursor = resumed.decode("latin-1") or call.query("after") or None
+        if request.method == b"HEAD":
+            return Page(200, b"", EVENT_STREAM)
         gone: list[object] = []
         request.notifyFinish().addErrback(gone.append)
         start = await self._hub.events.start(cursor)
         if gone:
             return Streamed()
-        request.setHeader(b"content-type", b"text/event-stream")
+        request.setHeader(b"content-type", EVENT_STREAM)
         request.setHeader(b"cache-control", b"no-store")
+        gap = b""
         if isinstance(start, Gap):
-            request.write(
-                b"event: gap\ndata: %s\n\n"
-                % encode({"first": self._hub.events.cursor(start.first), "cursor": cursor})
-            )
+            told = {"first": self._hub.events.cursor(start.first), "cursor": cursor}
+            gap = b"event: gap\ndata: %s\n" % encode(told)
             start = max(start.first - 1, 0)
+        # A client that is cut before the first event must know where it stood.
+        request.write(b"id: %s\n%s\n" % (self._hub.events.cursor(start).encode(), gap))
         stream: Stream
         stream = Stream(
             request,

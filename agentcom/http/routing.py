@@ -102,13 +102,15 @@ class Call:
         return int(text)
 
 
-Handler = Callable[[Call], Answer | Page | Awaitable[Answer | Streamed]]
+Result = Answer | Page | Streamed
+Handler = Callable[[Call], Answer | Page | Awaitable[Result]]
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """What a route is and needs.
 
-    :ivar scope: ``None`` for a route that anybody may call.
+    :ivar scope: ``None`` for a route that anybody may call, ``ANY`` for one that
+        needs some good token.
     :ivar body: the Struct of its JSON body, ``None`` where it takes none.
     :ivar body_optional: an empty body counts as ``{}``.
     :ivar required: fields whose absence is answered as version 1 did, with
@@ -187,7 +189,7 @@ class Api:
 
         return serve
 
-    def _going_on(self, request: Request, work: Awaitable[Answer | Streamed]) -> Deferred[bytes]:
+    def _going_on(self, request: Request, work: Awaitable[Result]) -> Deferred[bytes]:
         """Wait for the work; it runs to its end whether its client stays or not.
 
         Klein cancels what it waits for when the client leaves, so it waits
@@ -196,7 +198,7 @@ class Api:
         answer: Deferred[bytes] = Deferred(lambda _: None)
         self.in_progress += 1
 
-        def finished(result: Answer | Streamed | Failure) -> None:
+        def finished(result: Result | Failure) -> None:
             self.in_progress -= 1
             if answer.called or isinstance(result, Streamed):
                 return

@@ -13,7 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from agentcom.core.ids import ADMIN_ID, Ids, hash_token
-from agentcom.core.tokens import ADMIN, Token, mint
+from agentcom.core.tokens import ADMIN, ANY, Token, mint
 from agentcom.errors import Forbidden, TokenNotFound, Unauthorized
 from agentcom.store.interface import Store, Unit
 
@@ -55,7 +55,8 @@ class Auth:
     def require(self, secret: str | None, scope: str | None) -> Token | None:
         """The caller's token.
 
-        :param scope: what the route needs; ``None`` for nothing.
+        :param scope: what the route needs; ``ANY`` for some good token, ``None``
+            for nothing.
         :raises Unauthorized: no good token, and the route needs one.
         :raises Forbidden: the token lacks the scope.
         """
@@ -64,7 +65,7 @@ class Auth:
             return token
         if token is None:
             raise Unauthorized
-        if not token.allows(scope):
+        if scope != ANY and not token.allows(scope):
             raise Forbidden(scope)
         return token
 

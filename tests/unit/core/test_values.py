@@ -61,7 +61,9 @@ class IdTests(SynchronousTestCase):
 class TokenTests(SynchronousTestCase):
     """Scopes, expiry, and what is kept."""
 
-    def make(self, scopes: tuple[str, ...] = DEFAULT_SCOPES, expires_at: int | None = None) -> object:
+    def make(
+        self, scopes: tuple[str, ...] = DEFAULT_SCOPES, expires_at: int | None = None
+    ) -> object:
         return mint(Ids(random.Random(1).randbytes), "w", scopes, 100, expires_at)[1]
 
     def test_secret_is_not_kept(self) -> None:

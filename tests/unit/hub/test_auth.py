@@ -185,8 +185,6 @@ class AuthTests(SynchronousTestCase):
     def test_failing_look_is_logged(self) -> None:
         """A look that fails is logged, and the next one works."""
         secret, _ = self.other_process_writes("admin")
-        failing = memory_store(self.clock, reads=Held())
-        self.addCleanup(failing.close)
         held = Held()
         held.error = OSError("disk")
         broken = memory_store(self.clock, reads=held)

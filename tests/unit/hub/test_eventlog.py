@@ -119,7 +119,16 @@ class EventLogTests(SynchronousTestCase):
     def test_cursors_that_cannot_be_followed(self) -> None:
         """Too new, of another epoch, or no cursor at all: a gap that tells the oldest kept."""
         self.happen(5)
-        for cursor in ("6", "00000000:6", "ffffffff:3", "ffffffff:0", "x", "00000000:", "-1", "1.5"):
+        for cursor in (
+            "6",
+            "00000000:6",
+            "ffffffff:3",
+            "ffffffff:0",
+            "x",
+            "00000000:",
+            "-1",
+            "1.5",
+        ):
             self.assertEqual(self.start(cursor), Gap(1), cursor)
         for cursor in ("9" * 30, "\u0663", "00000000:\u00b2", "0x1", " 1", ":", "a:b:1"):
             self.assertEqual(self.start(cursor), Gap(1), cursor)

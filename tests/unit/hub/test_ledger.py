@@ -197,7 +197,9 @@ class ChangeTests(LedgerCase):
         for n in range(5):
             self.working(f"t{n}")
             self.ledger.change(f"t{n}", Complete())
-        self.assertEqual([bool(self.ledger.find(f"t{n}")) for n in range(5)], [False] * 2 + [True] * 3)
+        self.assertEqual(
+            [bool(self.ledger.find(f"t{n}")) for n in range(5)], [False] * 2 + [True] * 3
+        )
         self.assertEqual(self.ledger.live, {})
 
     def test_load(self) -> None:

@@ -147,7 +147,13 @@ class JSONTests(CodecCase):
 
     def test_half_a_character(self) -> None:
         """Half of a surrogate pair cannot be stored and is refused; a whole pair is taken."""
-        for text in ('"\\ud800"', '"\\udc00"', '"\\ud800x"', '"\\udc00\\ud800"', '"\\uD83D\\uD83D"'):
+        for text in (
+            '"\\ud800"',
+            '"\\udc00"',
+            '"\\ud800x"',
+            '"\\udc00\\ud800"',
+            '"\\uD83D\\uD83D"',
+        ):
             for field in ("name", "raw", "unknown"):
                 data = b'{"name":"n","%s":%s}' % (field.encode(), text.encode())
                 self.assertRaises((InvalidJSON, ValidationFailed), decode, data, DECODER)
@@ -157,7 +163,9 @@ class JSONTests(CodecCase):
     def test_duplicate_keys(self) -> None:
         """Of a key that comes twice the last one counts, the quick way and the slow way."""
         self.assertEqual(decode(b'{"name":"a","name":"b"}', DECODER).name, "b")
-        self.assertEqual(decode(b'{"name":"a","name":"b","count":9007199254740992}', DECODER).name, "b")
+        self.assertEqual(
+            decode(b'{"name":"a","name":"b","count":9007199254740992}', DECODER).name, "b"
+        )
 
     def test_unknown_fields_are_ignored(self) -> None:
         """Fields that nobody knows change nothing."""
@@ -234,7 +242,9 @@ class FieldTests(CodecCase):
     def test_digits_in_a_string(self) -> None:
         """Long digits in a string are no number, and taken."""
         text = '": 99999999999999999999, "'
-        self.assertEqual(decode(body(raw=text, anything={"a": text}), DECODER).anything, {"a": text})
+        self.assertEqual(
+            decode(body(raw=text, anything={"a": text}), DECODER).anything, {"a": text}
+        )
 
     def test_explanations_are_short(self) -> None:
         """A refusal stays small whatever came."""
@@ -277,7 +287,9 @@ class AnyBytesTests(SynchronousTestCase):
     """Whatever comes, the answer is a Struct or one of two errors (Hypothesis)."""
 
     @settings(max_examples=300, deadline=None, derandomize=True, database=None)
-    @given(st.binary(max_size=60) | st.text(max_size=60).map(lambda t: t.encode("utf-8", "replace")))
+    @given(
+        st.binary(max_size=60) | st.text(max_size=60).map(lambda t: t.encode("utf-8", "replace"))
+    )
     def test_any_bytes(self, data: bytes) -> None:
         """Arbitrary bytes are decoded or refused, and never raise anything else."""
         for text in (data, b'{"name":"n","raw":' + data + b"}", b'{"name":"' + data + b'"}'):

@@ -194,7 +194,11 @@ class FromAgentTests(SynchronousTestCase):
 
     def test_long_reasons_are_taken(self) -> None:
         """``error`` and ``reason`` of any length are taken, to be cut later."""
-        for name, field in (("task_failed", "error"), ("task_failed", "reason"), ("drain", "reason")):
+        for name, field in (
+            ("task_failed", "error"),
+            ("task_failed", "reason"),
+            ("drain", "reason"),
+        ):
             read(encode({"type": name, **FROM_AGENT[name], field: "x" * 50_000}))
 
     def test_presence_values(self) -> None:
@@ -281,7 +285,10 @@ class BodyTests(SynchronousTestCase):
     def test_round_trip(self) -> None:
         """Every body is read with all its fields, and says the same when written again."""
         for struct, fields in (
-            (PushTask, {"agent_id": "a", "description": "d", "metadata": {}, "idempotency_key": "k"}),
+            (
+                PushTask,
+                {"agent_id": "a", "description": "d", "metadata": {}, "idempotency_key": "k"},
+            ),
             (CreateToken, {"agent_id": "a", "scopes": ["agent"], "expires_in_s": 5.5}),
             (Register, {"agent_id": "a"}),
             (PostMessage, {"payload": {}, "to": "b", "type": "t", "reply_to": "r"}),
@@ -298,6 +305,4 @@ class BodyTests(SynchronousTestCase):
             if good:
                 msgspec.json.decode(text, type=PushTask)
             else:
-                self.assertRaises(
-                    msgspec.ValidationError, msgspec.json.decode, text, type=PushTask
-                )
+                self.assertRaises(msgspec.ValidationError, msgspec.json.decode, text, type=PushTask)
