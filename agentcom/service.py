@@ -50,6 +50,7 @@ class HubService(Service):
     :param reactor: time, threads and sockets.
     :param fail: told why the hub cannot start; ends the process.
     :param give_up: ends the process when the store has failed for a minute.
+    :param unclean: told when a stop ends before everything is on disk.
     """
 
     log = Logger()
@@ -60,7 +61,9 @@ class HubService(Service):
         reactor: Any,
         fail: Callable[[StartError], None],
         give_up: Callable[[], None],
+        unclean: Callable[[], None] = lambda: None,
     ) -> None:
+        self._unclean = unclean
         self.config = config
         self._reactor = reactor
         self._fail = fail
@@ -151,6 +154,7 @@ class HubService(Service):
         self._close()
         if unwritten:
             self.log.error("stopped before everything was on disk: the drain limit is over")
+            self._unclean()
         self.log.info("stopped")
 
     async def _until(self, done: Callable[[], bool], end: float) -> None:

@@ -6,6 +6,7 @@ twistd forks after :func:`makeService`.
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import sys
@@ -121,7 +122,7 @@ def makeService(options: Options) -> IService:
 
     if options.config is None:
         raise ValueError("parse the options first")
-    service = HubService(options.config, reactor, _failing(options), _give_up)
+    service = HubService(options.config, reactor, _failing(options), _give_up, _exit_with_1)
     reactor.callWhenRunning(_own_signals, reactor)
     return service
 
@@ -153,6 +154,11 @@ def _give_up() -> None:
     """The store has failed for a minute: end at once, the next start recovers."""
     sys.stdout.flush()
     os._exit(1)
+
+
+def _exit_with_1() -> None:
+    """Let the end of the process tell that the stop was not clean."""
+    atexit.register(os._exit, 1)
 
 
 def _own_signals(reactor: Any) -> None:

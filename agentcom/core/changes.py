@@ -34,12 +34,16 @@ class Complete(msgspec.Struct, frozen=True):
 
 
 class Fail(msgspec.Struct, frozen=True):
-    """The attempt failed; ``reported`` unless the hub itself decided so."""
+    """The attempt failed; ``reported`` unless the hub itself decided so.
+
+    ``result`` is JSON: what it found out all the same.
+    """
 
     error: str
     reason: str | None = None
     retryable: bool = True
     reported: bool = True
+    result: bytes | None = None
 
 
 class Reject(msgspec.Struct, frozen=True):

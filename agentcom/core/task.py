@@ -93,7 +93,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True):
     """One task.  Times are Unix milliseconds.
 
     :ivar metadata: JSON object, as it came.
-    :ivar result: JSON value that the completing agent sent.
+    :ivar result: JSON value that the agent sent when the last attempt ended.
     :ivar pinned: the only agent that may have it, ``None`` for any.
     :ivar agent_id: the assignee; while queued, the agent that had it last.
     :ivar generation: the fencing token: 0 before the first assignment.
@@ -266,6 +266,7 @@ def _fail(task: Task, change: Fail, now: int) -> Applied:
         status=Status.QUEUED if again else Status.DEAD_LETTER,
         attempts=attempts,
         last_error=change.error,
+        result=change.result,
         updated_at=now,
         recover_due=None,
         # What the hub decided bears no report's name, so no report repeats it.

@@ -141,7 +141,12 @@ class Reports:
 
     def _failed(self, task: Task, link: Link, frame: frames.TaskFailed) -> None:
         reason = cut(frame.reason)
-        change = Fail(cut(frame.error) or reason or "failed", reason, frame.retryable is not False)
+        change = Fail(
+            cut(frame.error) or reason or "failed",
+            reason,
+            frame.retryable is not False,
+            result=bytes(frame.result) or None,
+        )
 
         def committed() -> None:
             outcome = new.ending.answer if new.ending else None

@@ -15,10 +15,13 @@ from agentcom.errors import AgentComError
 from agentcom.sidecar.output import KEPT_BYTES
 from agentcom.sidecar.runner import Outcome
 from agentcom.wire.codec import decode
-from agentcom.wire.frames import TaskComplete
+from agentcom.wire.frames import TaskComplete, TaskFailed
 
 REASON_LENGTH = 2_000
-_check = msgspec.json.Decoder(TaskComplete)
+_CHECKS: dict[str, msgspec.json.Decoder[Any]] = {
+    "task_complete": msgspec.json.Decoder(TaskComplete),
+    "task_failed": msgspec.json.Decoder(TaskFailed),
+}
 
 
 def final_report(key: tuple[str, int], outcome: Outcome) -> dict[str, Any]:
@@ -26,8 +29,9 @@ def final_report(key: tuple[str, int], outcome: Outcome) -> dict[str, Any]:
     task_id, generation = key
     about = {"task_id": task_id, "generation": generation}
     if outcome.exit_code == 0:
-        return _complete(about, outcome)
-    return {"type": "task_failed", **about, "error": _error(outcome), "reason": _reason(outcome)}
+        return _with_result({"type": "task_complete", **about}, outcome)
+    failed = {"type": "task_failed", **about, "error": _error(outcome), "reason": _reason(outcome)}
+    return _with_result(failed, outcome)
 
 
 def stopped_report(key: tuple[str, int], outcome: Outcome) -> dict[str, Any]:
@@ -42,20 +46,20 @@ def stopped_report(key: tuple[str, int], outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _complete(about: dict[str, Any], outcome: Outcome) -> dict[str, Any]:
+def _with_result(frame: dict[str, Any], outcome: Outcome) -> dict[str, Any]:
     output, cut = fitting(outcome.output, KEPT_BYTES)
     result: dict[str, Any] = {
-        "exit_code": 0,
+        "exit_code": outcome.exit_code,
         "output": output,
         "truncated": outcome.truncated or cut,
         "data": None,
     }
-    frame = {"type": "task_complete", **about, "result": result}
+    frame["result"] = result
     problem = outcome.problem
     if outcome.data is not None:
         try:
             result["data"] = msgspec.json.decode(outcome.data)
-            decode(msgspec.json.encode(frame), _check)
+            decode(msgspec.json.encode(frame), _CHECKS[frame["type"]])
         except (AgentComError, msgspec.MsgspecError, ValueError, RecursionError) as e:
             result["data"] = None
             problem = f"the result file could not be used: {e}"

@@ -128,6 +128,9 @@ class TaskComplete(Report, frozen=True, kw_only=True, tag="task_complete"):
 
 
 class TaskFailed(Report, frozen=True, kw_only=True, tag="task_failed"):
+    """``result`` is ours: what the failed attempt found out, for whoever reads the task."""
+
+    result: Raw = NO_JSON
     error: str | None = None
     reason: str | None = None
     retryable: bool | None = None

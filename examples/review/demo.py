@@ -90,8 +90,9 @@ def demonstrate(stack: ExitStack, home: Path) -> None:
     failed = next(e for e in task["events"] if e["event"] == "task_failed")
     reason = failed["payload"]["reason"]
     expect("verdict: fail" in reason, f"its reason is {reason!r}")
-    print("  the reason that the hub keeps:")
-    print("\n".join(f"    {line}" for line in reason.splitlines()[-8:]))
+    data = task["result"]["data"]
+    expect(data["verdict"] == "fail", f"the bad project got the verdict {data['verdict']}")
+    show_steps(data["steps"])
 
     say("stopping the agent, then the hub")
     expect(agent.stop() == 0, "the agent did not stop cleanly")

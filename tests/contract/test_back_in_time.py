@@ -267,3 +267,14 @@ class BusyTests(BackInTimeTests):
         self.agent.say("task_accepted", task_id=self.task_id, generation=1)
         self.hub.advance(70, step=1)
         self.assertEqual(len(self.assigned()), 1)
+
+    def test_mentioned_on_a_new_line(self) -> None:
+        """Mentioned on a new connection, it is not asked about again either."""
+        self.back(tasks=[{"task_id": self.task_id}, {"task_id": self.other}])
+        self.hub.advance(70, step=1)
+        self.assertEqual(self.assigned(), [])
+
+    def test_stale(self) -> None:
+        """A rejection with another generation is stale, of a repetition too."""
+        answers = self.agent.say("task_rejected", task_id=self.task_id, generation=9)
+        self.assert_error(answers, "stale_generation", task_id=self.task_id)

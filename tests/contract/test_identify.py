@@ -1,7 +1,7 @@
 """Who an agent is: PROTOCOL.md sections 2 and 3, all rows on ``identify``."""
 
 from agentcom.testing import FakeAgent
-from tests.contract.helpers import HubTests, Watcher, never_closes
+from tests.contract.helpers import HubTests, Watcher, enqueue, never_closes
 
 
 class BeforeIdentifyTests(HubTests):
@@ -179,6 +179,13 @@ class IdentifyAgainTests(HubTests):
         self.hub.advance(5)
         self.assertEqual(len(self.agent.of("task_assign")), 1)
         self.assert_task(task_id, status="working", generation=1)
+
+    def test_more_slots(self) -> None:
+        """With more slots it is offered more."""
+        tasks = [enqueue(self.hub, "a") for _ in range(3)]
+        self.assertEqual(len(self.agent.of("task_assign")), 1)
+        self.agent.say("identify", agent_id="a", token=self.token, slots=3)
+        self.assertEqual([f["task_id"] for f in self.agent.of("task_assign")], tasks)
 
     def test_other_id(self) -> None:
         """Another agent id is ``already_identified``; the agent stays who it is."""

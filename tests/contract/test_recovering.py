@@ -81,6 +81,19 @@ class RecoveringTests(HubTests):
         self.hub.advance(3)
         self.assert_task(self.task_id, status="assigned", generation=2)
 
+    def test_after_its_own_end(self) -> None:
+        """An attempt that it said has failed goes on no more: ``task_reassign``."""
+        for generation in (1, None):
+            self.setUp()
+            self.agent.say("task_complete", task_id=self.task_id)
+            self.task_id = enqueue(self.hub, "a", max_attempts=3)
+            self.agent.say("drain")
+            said = {"task_id": self.task_id, "generation": generation}
+            failed = self.agent.say("task_failed", **said)
+            self.assert_answer(self.agent.say("task_recovering", **said), "task_reassign")
+            self.assertEqual(self.agent.say("task_failed", **said), failed)
+            self.assert_task(self.task_id, status="queued", attempts=1)
+
     def test_not_its_own(self) -> None:
         """Of another agent's task it is ``not_assignee``."""
         answers = self.hub.agent("b").say("task_recovering", task_id=self.task_id)

@@ -63,23 +63,24 @@ class WhoseTests(FenceCase):
             self.assertEqual(verdict, Counts())
 
 
+ALLOWED: dict[Kind, set[Status]] = {
+    Kind.ACCEPTED: {Status.ASSIGNED, Status.WORKING},
+    Kind.PROGRESS: {Status.ASSIGNED, Status.WORKING},
+    Kind.COMPLETE: {Status.ASSIGNED, Status.WORKING, Status.QUEUED},
+    Kind.FAILED: {Status.ASSIGNED, Status.WORKING, Status.QUEUED},
+    Kind.REJECTED: {Status.ASSIGNED},
+    Kind.RECOVERING: {Status.ASSIGNED, Status.WORKING, Status.QUEUED},
+    Kind.STATE: {Status.ASSIGNED, Status.WORKING, Status.QUEUED},
+}
+
+
 class WhenTests(FenceCase):
     """Rule 4: in which status a report counts."""
 
-    ALLOWED: dict[Kind, set[Status]] = {
-        Kind.ACCEPTED: {Status.ASSIGNED, Status.WORKING},
-        Kind.PROGRESS: {Status.ASSIGNED, Status.WORKING},
-        Kind.COMPLETE: {Status.ASSIGNED, Status.WORKING, Status.QUEUED},
-        Kind.FAILED: {Status.ASSIGNED, Status.WORKING, Status.QUEUED},
-        Kind.REJECTED: {Status.ASSIGNED},
-        Kind.RECOVERING: {Status.ASSIGNED, Status.WORKING, Status.QUEUED},
-        Kind.STATE: {Status.ASSIGNED, Status.WORKING, Status.QUEUED},
-    }
-
     def test_every_kind_in_every_status(self) -> None:
         """A report counts in the statuses of rule 4; elsewhere ``invalid_state`` tells which."""
-        self.assertEqual(set(self.ALLOWED), set(Kind))
-        for kind, allowed in self.ALLOWED.items():
+        self.assertEqual(set(ALLOWED), set(Kind))
+        for kind, allowed in ALLOWED.items():
             for status in Status:
                 for generation in (None, 3):
                     verdict = judge(task_in(status), kind, "w", generation)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -18,7 +18,7 @@ class HttpCase(SynchronousTestCase):
     :ivar free: free disk space, in bytes.
     """
 
-    settings: dict[str, Any] = {}
+    settings: ClassVar[dict[str, Any]] = {}
 
     def setUp(self) -> None:
         clock = make_clock()

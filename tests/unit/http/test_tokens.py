@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from agentcom.core.tokens import ADMIN, AGENT, ENROLL, SUBMIT
 from tests.unit.http.support import HttpCase, answer_of
@@ -194,7 +194,7 @@ class RegisterTests(HttpCase):
 class OpenRegistrationTests(HttpCase):
     """With ``--open-registration`` nobody needs a token to register."""
 
-    settings = {"open_registration": True}
+    settings: ClassVar[dict[str, Any]] = {"open_registration": True}
 
     def test_open(self) -> None:
         """Anybody registers; a wrong token does no harm; taken stays taken."""

@@ -87,6 +87,12 @@ class FailedTests(SynchronousTestCase):
             ("task_failed", 3, "exit status 3", "a\nwhy"),
         )
 
+    def test_result(self) -> None:
+        """What a failed attempt found out is told too, with its true exit code."""
+        outcome = Outcome(exit_code=3, output="why\n", data=b'{"findings": 2}')
+        result = final_report(KEY, outcome)["result"]
+        self.assertEqual((result["exit_code"], result["data"]), (3, {"findings": 2}))
+
     def test_signal(self) -> None:
         """A signal is named, as far as it has a name."""
         named = final_report(KEY, Outcome(signal=signal.SIGKILL))

@@ -11,11 +11,13 @@ import sqlite3
 from collections.abc import Callable
 from typing import Any
 
-from twisted.internet.defer import Deferred, fail, maybeDeferred, succeed
+from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.task import Clock
 
 from agentcom.core.events import TASKS, Draft
+from agentcom.core.ids import hash_token
 from agentcom.core.task import Task
+from agentcom.core.tokens import Token
 from agentcom.store import migrate
 from agentcom.store.commit import Batch
 from agentcom.store.interface import Unit
@@ -39,6 +41,14 @@ def make_task(id: str = "task-1", **fields: Any) -> Task:
     fields.setdefault("created_at", NOW)
     fields.setdefault("updated_at", NOW)
     return Task(id=id, **fields)
+
+
+def make_token(agent_id: str = "worker", **fields: Any) -> Token:
+    """A token whose secret is its agent's id."""
+    secret = fields.pop("secret", agent_id)
+    fields.setdefault("scopes", ("agent", "submit"))
+    fields.setdefault("created_at", NOW)
+    return Token(hash=hash_token(secret), agent_id=agent_id, prefix=secret[:8], **fields)
 
 
 def make_draft(event: str = "task_submitted", task_id: str | None = "task-1") -> Draft:
@@ -136,28 +146,3 @@ class FailingTransaction:
 def unit_of(*ids: str, then: Callable[[], None] | None = None) -> Unit:
     """A unit of new tasks with an event for each."""
     return Unit([make_task(i) for i in ids], True, [make_draft(task_id=i) for i in ids], (), then)
-
-
-def done(deferred: Deferred[Any]) -> Any:
-    """The result of what is done already."""
-    results: list[Any] = []
-    deferred.addBoth(results.append)
-    if not results:
-        raise AssertionError("not done yet")
-    if isinstance(results[0], BaseException) or hasattr(results[0], "raiseException"):
-        results[0].raiseException()
-    return results[0]
-
-
-__all__ = [
-    "NOW",
-    "FailingTransaction",
-    "Held",
-    "done",
-    "make_clock",
-    "make_draft",
-    "make_task",
-    "memory_store",
-    "succeed",
-    "unit_of",
-]

@@ -236,7 +236,7 @@ class FieldTests(CodecCase):
 
     def test_optional_may_be_null(self) -> None:
         """An optional field may be null."""
-        nulls = {n: None for n in ("count", "share", "flag", "anything", "names")}
+        nulls = dict.fromkeys(("count", "share", "flag", "anything", "names"))
         self.assertEqual(decode(body(**nulls), DECODER), decode(body(), DECODER))
 
     def test_digits_in_a_string(self) -> None:

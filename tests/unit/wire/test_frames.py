@@ -52,7 +52,7 @@ FROM_AGENT: dict[str, dict[str, Any]] = {
         "cost": {"usd": 1.5},
     },
     "task_complete": {**REPORT, "result": {"a": [1]}, "tokens_used": 7},
-    "task_failed": {**REPORT, "error": "e", "reason": "r", "retryable": False},
+    "task_failed": {**REPORT, "error": "e", "reason": "r", "retryable": False, "result": [1]},
     "task_recovering": {**REPORT, "last_status": "working"},
     "task_rejected": {**REPORT, "reason": "r"},
     "state_report": {**REPORT, "status": "s"},
@@ -151,7 +151,7 @@ class FromAgentTests(SynchronousTestCase):
             required = {k: fields[k] for k in REQUIRED.get(name, ())}
             nulls = {k: None for k in fields if k not in required}
             least = read(encode({"type": name, **required}))
-            if name == "task_complete":
+            if name in ("task_complete", "task_failed"):
                 # There null is a result.
                 del nulls["result"]
             self.assertEqual(read(encode({"type": name, **nulls, **required})), least, name)
@@ -159,7 +159,7 @@ class FromAgentTests(SynchronousTestCase):
     def test_missing_fields(self) -> None:
         """Each required field that is missing, or null, is told with the frame's type."""
         for name, required in REQUIRED.items():
-            for fields in ({}, {k: None for k in required}):
+            for fields in ({}, dict.fromkeys(required)):
                 error = self.assertRaises(ValidationFailed, read, encode({"type": name, **fields}))
                 told: Any = error.fields["errors"]
                 self.assertEqual({e["field"] for e in told}, required, name)
