@@ -67,10 +67,11 @@ class DataDir:
         """Let another hub have it."""
         self._lock.release()
 
-    def free_bytes(self) -> int:
-        """Free disk space for unprivileged processes, in bytes."""
-        stat = os.statvfs(self.path)
-        return stat.f_bavail * stat.f_frsize
+
+def free_bytes(path: Path) -> int:
+    """Free disk space for unprivileged processes where the path is, in bytes."""
+    stat = os.statvfs(path)
+    return stat.f_bavail * stat.f_frsize
 
 
 def make_private(path: Path) -> None:

@@ -27,7 +27,7 @@ from agentcom.assembly import Assembly
 from agentcom.config import Config
 from agentcom.core.ids import ADMIN_ID, Ids
 from agentcom.core.tokens import ADMIN, mint
-from agentcom.datadir import DataDir, Lock, write_secret
+from agentcom.datadir import DataDir, Lock, free_bytes, write_secret
 from agentcom.errors import StartError
 from agentcom.hub.hub import GOING_AWAY
 from agentcom.site import AgentComSite
@@ -69,7 +69,7 @@ class HubService(Service):
         self._fail = fail
         self._give_up = give_up
         self._data = DataDir(config.data_dir)
-        # A database elsewhere is shared by data directories and locked too.
+        # Two data directories may name one database, so that is locked too.
         self._lock = Lock(config.database.with_name(config.database.name + ".lock"))
         self._pools: list[ThreadPool] = []
         self._ports: list[IListeningPort] = []
@@ -81,8 +81,7 @@ class HubService(Service):
         super().startService()  # type: ignore[no-untyped-call]  # untyped in Twisted
         try:
             self._data.acquire()
-            if self.config.database.parent != self.config.data_dir:
-                self._lock.acquire()
+            self._lock.acquire()
             self._store = self._open_store()
             parts = Assembly(self._store, self._reactor, Ids(os.urandom), self.config)
             self._listen(parts.site)
@@ -90,6 +89,10 @@ class HubService(Service):
             self._close()
             self._fail(e)
             return
+        except BaseException:
+            # The threads of the pools would keep a broken process alive.
+            self._close()
+            raise
         self.parts = parts
         parts.hub.start()
         # Not before the signal handlers are there: who reads it may stop us.
@@ -179,7 +182,7 @@ class HubService(Service):
             lambda work: deferToThreadPool(self._reactor, commits, work),
             lambda work: deferToThreadPool(self._reactor, reads, work),
             self._give_up,
-            self._data.free_bytes,
+            lambda: free_bytes(path.parent),
             self.config.min_free,
         )
 

@@ -14,7 +14,7 @@ from urllib.parse import unquote, unquote_to_bytes
 
 from autobahn.twisted.resource import WebSocketResource
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.http import HTTPChannel
+from twisted.web.http import RESPONSES, HTTPChannel
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
@@ -104,8 +104,10 @@ class BoundedRequest(Request):
         status = status_of(error)
         transport: Any = self.channel.transport
         transport.write(
-            b"HTTP/1.1 %d Refused\r\ncontent-type: application/json\r\n"
-            b"content-length: %d\r\nconnection: close\r\n\r\n" % (status, len(body)) + body
+            b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\n"
+            b"content-length: %d\r\nconnection: close\r\n\r\n"
+            % (status, RESPONSES.get(status, b"Refused"), len(body))
+            + body
         )
         self.clock.callLater(LINGER_S, self.channel.loseConnection)
 
@@ -127,7 +129,9 @@ class Handshake(Resource):
         request.setHeader(b"upgrade", b"websocket")
         request.setHeader(b"connection", b"Upgrade")
         request.setHeader(b"sec-websocket-version", b"13")
-        return respond(request, Answer(426, {"error": "upgrade_required", "detail": wrong}))
+        body = respond(request, Answer(426, {"error": "upgrade_required", "detail": wrong}))
+        request.setResponseCode(426, b"Upgrade Required")
+        return body
 
 
 class Root(Resource):

@@ -26,8 +26,8 @@ class Kind(StrEnum):
     STATE = "state_report"
 
 
-# Rule 4.  ``task_recovering`` and ``state_report`` ask; they always get a
-# verdict on the task instead of an ``invalid_state``.
+# Rule 4.  ``task_recovering`` is not in it: it asks, and counts from the agent
+# that holds or last had the task; ``state_report`` is judged by `keeps` alone.
 _ALLOWED: dict[Kind, frozenset[Status]] = {
     Kind.ACCEPTED: frozenset({Status.ASSIGNED, Status.WORKING}),
     Kind.PROGRESS: frozenset({Status.ASSIGNED, Status.WORKING}),

@@ -15,7 +15,7 @@ from twisted.web.server import Request
 from zope.interface import implementer
 
 from agentcom.core.events import TOPICS, Event
-from agentcom.core.tokens import SUBMIT
+from agentcom.core.tokens import SUBMIT, Token
 from agentcom.http.routing import Call, Page, Route, Streamed, invalid_query
 from agentcom.hub.eventlog import EventLog, Gap
 from agentcom.hub.hub import Hub
@@ -45,7 +45,7 @@ class Stream:
         clock: IReactorTime,
         seq: int,
         topics: frozenset[str],
-        done: Callable[[], None],
+        done: Callable[[], object],
     ) -> None:
         self._request = request
         self._log = event_log
@@ -138,7 +138,8 @@ class EventRoutes:
     def __init__(self, hub: Hub, clock: IReactorTime) -> None:
         self._hub = hub
         self._clock = clock
-        self._streams: set[Stream] = set()
+        self._streams: dict[Stream, Token | None] = {}
+        hub.on_revoked(self._revoked)
 
     def routes(self) -> list[Route]:
         """What is served, and what it needs."""
@@ -152,6 +153,11 @@ class EventRoutes:
         """End all streams: the hub is stopping."""
         for stream in list(self._streams):
             stream.finish()
+
+    def _revoked(self, token: Token) -> None:
+        for stream, opened_with in list(self._streams.items()):
+            if opened_with is not None and opened_with.hash == token.hash:
+                stream.finish()
 
     async def stream(self, call: Call) -> Page | Streamed:
         """Stream events from the client's cursor on."""
@@ -172,7 +178,12 @@ class EventRoutes:
         request.setHeader(b"cache-control", b"no-store")
         gap = b""
         if isinstance(start, Gap):
-            told = {"first": self._hub.events.cursor(start.first), "cursor": cursor}
+            log = self._hub.events
+            told = {
+                "first": log.cursor(start.first),
+                "last": log.cursor(log.last_seq),
+                "cursor": cursor,
+            }
             gap = b"event: gap\ndata: %s\n" % encode(told)
             start = max(start.first - 1, 0)
         # A client that is cut before the first event must know where it stood.
@@ -184,8 +195,8 @@ class EventRoutes:
             self._clock,
             start,
             topics,
-            lambda: self._streams.discard(stream),
+            lambda: self._streams.pop(stream, None),
         )
-        self._streams.add(stream)
+        self._streams[stream] = call.token
         stream.start()
         return Streamed()

@@ -7,6 +7,7 @@ or whose store fails, takes no new work and says so; reports it always takes.
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -68,6 +69,7 @@ class Hub:
         self.ids = ids
         self._clock = clock
         self._keys = IdempotencyKeys(store)
+        self._on_revoked: list[Callable[[Token], None]] = []
         self._stopping = False
         loaded = store.load()
         self.events = EventLog(store, loaded.epoch, loaded.last_seq)
@@ -168,7 +170,13 @@ class Hub:
         self.returning.disconnected(agent_id)
         self.presence.left(agent_id)
 
+    def on_revoked(self, listener: Callable[[Token], None]) -> None:
+        """Hear of each revoked token: what was opened with it must end."""
+        self._on_revoked.append(listener)
+
     def _revoked(self, token: Token, last: bool) -> None:
+        for listener in self._on_revoked:
+            listener(token)
         for link in list(self.roster.values()):
             if link.token.hash == token.hash:
                 link.close(REVOKED, "token revoked")

@@ -36,7 +36,12 @@ def create_admin_token(data_dir: Path, now: int) -> str:
         connection = connect(str(path))
         try:
             connection.execute(f"PRAGMA busy_timeout={WAIT_MS}")
-            migrate.prepare(path, connection, ids.epoch)
+            # Never migrate here: an older hub may be running on it.
+            if not migrate.is_current(connection):
+                raise StartError(
+                    f"the database {path} is of another version than this command:"
+                    " use the command that was installed with the hub"
+                )
             insert(connection, token)
         finally:
             connection.close()

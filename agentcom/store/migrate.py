@@ -44,6 +44,11 @@ def prepare(path: Path, connection: sqlite3.Connection, epoch: Callable[[], str]
         raise StartError(f"cannot use the database {path}: {e}") from e
 
 
+def is_current(connection: sqlite3.Connection) -> bool:
+    """Whether the database has just this version's schema."""
+    return _revision(connection) == HEAD
+
+
 def _upgrade_or_say_why(
     path: Path, connection: sqlite3.Connection, epoch: Callable[[], str]
 ) -> None:

@@ -56,8 +56,10 @@ def open_file(path: Path, epoch: Callable[[], str]) -> sqlite3.Connection:
     :raises StartError: it cannot be used.
     """
     try:
-        connection = connect(str(path))
+        # Before SQLite makes its other files: they take this one's mode.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
         os.chmod(path, 0o600)
+        connection = connect(str(path))
     except (sqlite3.Error, OSError) as e:
         raise StartError(f"cannot open the database {path}: {e}") from e
     try:

@@ -143,13 +143,10 @@ class ServiceCase(SynchronousTestCase):
         busy = True
         while busy:
             moved = [pump.flush() for pump in self._pumps]
-            due = [
-                c for c in self.reactor.getDelayedCalls() if c.getTime() <= self.reactor.seconds()
-            ]
-            busy = (
-                self.reactor.turn(0.01 if self._threads_work() else 0.0) or any(moved) or bool(due)
-            )
-            busy = any(moved) or bool(due) or turned or self._threads_work()
+            now = self.reactor.seconds()
+            due = any(call.getTime() <= now for call in self.reactor.getDelayedCalls())
+            turned = self.reactor.turn(0.01 if self._threads_work() else 0.0)
+            busy = any(moved) or due or turned or self._threads_work()
 
     def _threads_work(self) -> bool:
         teams = [pool._team.statistics() for s in self._services for pool in s._pools]

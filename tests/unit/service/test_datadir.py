@@ -10,7 +10,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from agentcom.datadir import DataDir, write_secret
+from agentcom.datadir import DataDir, free_bytes, write_secret
 from agentcom.errors import StartError
 
 HOLDER = """
@@ -105,7 +105,7 @@ class DataDirTests(SynchronousTestCase):
         """Free space is that of the directory's disk."""
         self.path.mkdir(parents=True)
         stats = os.statvfs(self.path)
-        free = DataDir(self.path).free_bytes()
+        free = free_bytes(self.path)
         self.assertTrue(0 < free <= stats.f_blocks * stats.f_frsize)
 
 

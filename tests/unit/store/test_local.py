@@ -73,15 +73,19 @@ class LocalTokenTests(SynchronousTestCase):
         clock.advance(0)
         self.assertIsNotNone(self.successResultOf(store.task("t")))
 
-    def test_newer_database(self) -> None:
-        """A database of a newer version is refused, not written to."""
+    def test_other_version(self) -> None:
+        """A database of another version, newer or older, is refused, not touched or upgraded."""
         self.store()
         connection = connect(str(self.path))
         self.addCleanup(connection.close)
-        connection.execute("UPDATE alembic_version SET version_num = '9999'")
-        error = self.assertRaises(StartError, create_admin_token, self.folder, NOW)
-        self.assertIn("newer version", str(error))
-        self.assertEqual(connection.execute("SELECT * FROM tokens").fetchall(), [])
+        for version in ("9999", "0000"):
+            connection.execute("UPDATE alembic_version SET version_num = ?", (version,))
+            error = self.assertRaises(StartError, create_admin_token, self.folder, NOW)
+            self.assertIn("version", str(error))
+            self.assertNotIn("\n", str(error))
+            self.assertEqual(connection.execute("SELECT * FROM tokens").fetchall(), [])
+            found = connection.execute("SELECT version_num FROM alembic_version").fetchall()
+            self.assertEqual(found, [(version,)])
 
     def test_no_database(self) -> None:
         """A file that is no database is one sentence."""

@@ -149,7 +149,7 @@ class FromAgentTests(SynchronousTestCase):
         """With its required fields alone, and with every other one null, a frame is read."""
         for name, fields in FROM_AGENT.items():
             required = {k: fields[k] for k in REQUIRED.get(name, ())}
-            nulls = {k: None for k in fields if k not in required}
+            nulls = dict.fromkeys(k for k in fields if k not in required)
             least = read(encode({"type": name, **required}))
             if name in ("task_complete", "task_failed"):
                 # There null is a result.
