@@ -8,6 +8,7 @@ codes below 3000, so close frames are sent here.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from typing import Any
 
 from autobahn.websocket.protocol import PreparedMessage, WebSocketProtocol
@@ -18,8 +19,6 @@ from zope.interface import implementer
 ABORT_AFTER_S = 5.0
 """Seconds that a peer has to answer a close frame."""
 
-TOO_SLOW = 1013
-
 _CLOSE_REASON_BYTES = 123
 
 
@@ -29,11 +28,15 @@ class Outbound:
 
     :param protocol: the Autobahn protocol.
     :param limit: bytes that may wait for the peer.
+    :param overrun: called once when more than that would wait.
     """
 
     log = Logger()
 
-    def __init__(self, protocol: Any, clock: IReactorTime, limit: int) -> None:
+    def __init__(
+        self, protocol: Any, clock: IReactorTime, limit: int, overrun: Callable[[], None]
+    ) -> None:
+        self._overrun = overrun
         self._protocol = protocol
         self._clock = clock
         self._limit = limit
@@ -55,7 +58,7 @@ class Outbound:
         self._held_bytes += len(message.payloadHybi)
         if self._held_bytes > self._limit:
             self._drop_held()
-            self.close(TOO_SLOW, "reads too slowly")
+            self._overrun()
 
     def close(self, code: int, reason: str) -> None:
         """Send a close frame, once; drop the line if the peer never answers."""
@@ -63,8 +66,7 @@ class Outbound:
             return
         self.closing = True
         if self._protocol.state == WebSocketProtocol.STATE_OPEN:
-            if code != TOO_SLOW:
-                self._flush()
+            self._flush()
             self._protocol.sendCloseFrame(
                 code=code, reasonUtf8=reason.encode()[:_CLOSE_REASON_BYTES]
             )

@@ -23,6 +23,7 @@ from agentcom.ws.session import (
     GONE_QUIET,
     INTERNAL,
     NOT_IDENTIFIED_IN_TIME,
+    OVERRUN,
     REPLACED,
     Session,
 )
@@ -101,7 +102,8 @@ class AgentProtocol(WebSocketServerProtocol):
             # The channel stays registered as producer and would get ours refused.
             transport: Any = self.transport
             transport.unregisterProducer()
-            outbound = Outbound(self, self.factory.clock, self.factory.limits.send_buffer_bytes)
+            limit = self.factory.limits.send_buffer_bytes
+            outbound = Outbound(self, self.factory.clock, limit, self._reads_too_slowly)
             transport.registerProducer(outbound, True)
             self._outbound = outbound
         except Exception:
@@ -165,6 +167,9 @@ class AgentProtocol(WebSocketServerProtocol):
             self._outbound.closing = True
             self._outbound.await_close()
         self.leave()
+
+    def _reads_too_slowly(self) -> None:
+        self.close(OVERRUN, "reads too slowly")
 
     def _late(self) -> None:
         if self._session is not None and self._session.identified:

@@ -27,6 +27,7 @@ from agentcom.errors import (
     InvalidToken,
     NotIdentified,
     TokenAgentMismatch,
+    ValidationFailed,
 )
 from agentcom.hub.hub import Hub
 from agentcom.hub.link import Link
@@ -51,6 +52,9 @@ LOOKUPS = 1_000
 
 KEPT_REPORT = 16 * 1024
 """Bytes of a ``wake_result`` or ``resource_report`` that is shown with its agent."""
+
+ABOUT_BYTES = 16 * 1024
+"""Bytes of what an agent says of itself: everybody who lists agents gets it."""
 
 TOLD_REFUSALS = 1_000
 """Tasks of which a connection remembers that its progress was refused."""
@@ -136,6 +140,11 @@ class Session:
             raise TokenAgentMismatch("the token belongs to another agent id")
         if not token.allows(AGENT):
             raise Forbidden(AGENT)
+        about = len(encode([frame.capabilities, frame.labels]))
+        if about > ABOUT_BYTES:
+            detail = f"capabilities and labels are at most {ABOUT_BYTES} bytes encoded"
+            told = {"field": "labels", "error": "too_long", "detail": detail}
+            raise with_ref(ValidationFailed([told]), frame.ref, message_type="identify")
         again = self.identified
         before = self._hub.roster.get(frame.agent_id)
         was = before.agent if before is not None else None
