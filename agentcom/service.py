@@ -10,6 +10,7 @@ from __future__ import annotations
 import gc
 import os
 from collections.abc import Callable
+from threading import Thread
 from typing import Any
 
 from twisted.application.service import Service
@@ -42,6 +43,19 @@ POLL_S = 0.05
 
 AGENTS_CLOSE_S = 2.0
 """Seconds that agents have to answer the close frame of a stopping hub."""
+
+
+class DaemonThread(Thread):
+    """A thread that never keeps a process alive which is otherwise at its end."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs, daemon=True)
+
+
+class Pool(ThreadPool):
+    """Threads for the store."""
+
+    threadFactory = DaemonThread
 
 
 class HubService(Service):
@@ -171,7 +185,7 @@ class HubService(Service):
         connection = open_file(path, ids.epoch)
         if count_tokens(connection) == 0:
             self._first_token(connection, ids)
-        commits, reads = ThreadPool(1, 1, "commit"), ThreadPool(1, READERS, "read")
+        commits, reads = Pool(1, 1, "commit"), Pool(1, READERS, "read")
         for pool in (commits, reads):
             pool.start()
             self._pools.append(pool)

@@ -104,6 +104,9 @@ class ServiceCase(SynchronousTestCase):
         for service in self._services:
             if service.running:
                 self.stop(service)
+            # After a test that failed while it stopped: its threads would keep the process.
+            for pool in service._pools:
+                pool.stop()
         # A hub freezes what there is when it starts; tests do not.
         gc.unfreeze()
 
@@ -168,7 +171,7 @@ class ServiceCase(SynchronousTestCase):
         begun = self.reactor.seconds()
         outcome: list[Any] = []
         service.stopService().addBoth(outcome.append)
-        while not outcome:
+        while not outcome and self.reactor.seconds() < begun + 60:
             self.pass_time(0.05)
         self.assertEqual(outcome, [None])
         return self.reactor.seconds() - begun

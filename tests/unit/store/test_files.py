@@ -107,6 +107,13 @@ class FileTests(SynchronousTestCase):
         self.assertIn("agentcom.db-wal", modes)
         self.assertEqual(set(modes.values()), {0o600}, modes)
 
+    def test_readable_file_is_made_private(self) -> None:
+        """A database that others could read is made private when it is opened."""
+        self.open().close()
+        self.path.chmod(0o644)
+        self.open()
+        self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o600)
+
     def test_no_database(self) -> None:
         """A file that is no database, and a directory that is not there, are one sentence."""
         self.path.write_bytes(b"this is not a database, and long enough to be looked at" * 50)
