@@ -1,9 +1,9 @@
 """JSON from strangers: decode in one pass in C, explain slowly when it fails.
 
-msgspec checks types and lengths while it decodes.  It does not bound depth,
-integers or escaped surrogates, and tells only the first error, so bytes are
-looked at before (cheap scans that nearly always settle it) and walked again
-only when something is wrong.
+msgspec checks types and lengths while it decodes.  It does not bound depth or
+integers, and tells only the first error, so bytes are looked at before (cheap
+scans that nearly always settle it) and walked again only when something is
+wrong.
 """
 
 from __future__ import annotations
@@ -24,10 +24,8 @@ DETAIL_LENGTH = 200
 TEXT_KEPT = 2_000
 
 # Only a number of 16 digits can be an integer past 2**53, only one with an
-# exponent of three past the floats; only \ud8.. to \udf.. can escape half a
-# character, which no UTF-8 store takes.
+# exponent of three past the floats.
 _BIG_NUMBER = re.compile(rb"[\s:,\[]-?(?:\d{16}|\d[\d.]*[eE]\+?\d{3})")
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 # Possessive, and content with an unclosed string: scanned again from each quote
 # in it, one frame could hold up the reactor for minutes.
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
@@ -53,7 +51,7 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
     errors = explain(value, struct)
     if errors:
         raise ValidationFailed(errors)
-    # The scan was over-careful: long digits in a string, a paired surrogate.
+    # The scan was over-careful: long digits in a string.
     try:
         return decoder.decode(data)
     except msgspec.DecodeError as e:
@@ -143,7 +141,6 @@ def _suspect(data: bytes) -> bool:
     return (
         depth_over(data, MAX_DEPTH)
         or _BIG_NUMBER.search(data) is not None
-        or (b"\\u" in data and _SURROGATE.search(data) is not None)
         or (not data.isascii() and not _is_utf8(data))
     )
 
@@ -169,11 +166,7 @@ def _unstorable(value: object) -> str | None:
         if isinstance(item, int):
             if abs(item) > MAX_INTEGER:
                 return "an integer beyond 2**53"
-        elif isinstance(item, str):
-            if not item.isascii() and any("\ud800" <= c <= "\udfff" for c in item):
-                return "half of a surrogate pair"
         elif isinstance(item, dict):
-            stack.extend(item)
             stack.extend(item.values())
         elif isinstance(item, list):
             stack.extend(item)

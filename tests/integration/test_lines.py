@@ -102,7 +102,7 @@ class RevocationTests(ProcessTestCase):
         began = time.monotonic()
         self.assertEqual(http.request("DELETE", "/admin/tokens/worker").status, 200)
         self.assertEqual(agent.close_code(), 4003)
-        self.assertLess(time.monotonic() - began, 1.0)
+        self.assertLess(time.monotonic() - began, 5.0, "a second, and slack for a busy machine")
         until(lambda: http.task(task_id)["status"] == "queued", "given back")
         other.say("ping")
         other.next("pong")

@@ -317,6 +317,18 @@ class GoingOnTests(StreamCase):
         self.assertEqual(self.streams(), 0)
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
 
+    def test_token_is_revoked(self) -> None:
+        """A stream ends when its token is revoked; those of others go on."""
+        mine = Feed(self, token=self.hub.token("v"))
+        others = Feed(self)
+        self.hub.request("DELETE", "/admin/tokens/v")
+        self.hub.advance(1)
+        self.assertEqual(self.streams(), 1)
+        self.assertTrue(mine.client.received.endswith(b"0\r\n\r\n"))
+        before = others.comments
+        self.hub.advance(3)
+        self.assertGreater(others.comments, before)
+
     def test_hub_stops(self) -> None:
         """A hub that stops ends the streams properly."""
         feed = Feed(self)

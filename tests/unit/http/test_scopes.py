@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from twisted.web.test.requesthelper import DummyRequest
+
 from agentcom.core.tokens import ADMIN, AGENT, DEFAULT_SCOPES, ENROLL, SCOPES, SUBMIT
-from agentcom.http.routing import Route
+from agentcom.errors import Forbidden, Unauthorized
+from agentcom.http.routing import Answer, Route
 from tests.unit.http.support import HttpCase
 
 OWN = "own token"
@@ -123,3 +126,28 @@ class ScopeTests(HttpCase):
         declared = {route.path for route, _ in self.routes() if route.query_token}
         allowed = ("/api/mailbox", "/api/messages", "/api/threads", "/api/channels")
         self.assertTrue(all(path.startswith(allowed) for path in declared), declared)
+
+    def test_declared_token_in_the_query(self) -> None:
+        """A route that declares it takes ``?token=``, and a header before it."""
+        api = self.hub.parts.api
+        good, weak = self.hub.token("w"), self.hub.token("weak", (ENROLL,))
+        for declared in (False, True):
+            route = Route(
+                method="GET",
+                path="/x",
+                name="x",
+                scope=AGENT,
+                handler=lambda call: Answer(200, {}),
+                query_token=declared,
+            )
+            request = DummyRequest([b"x"])
+            request.args = {b"token": [good.encode()]}
+            if declared:
+                self.assertIsNotNone(api.authorize(route, request))
+            else:
+                self.assertRaises(Unauthorized, api.authorize, route, request)
+            request.requestHeaders.setRawHeaders(b"authorization", [b"Bearer " + weak.encode()])
+            self.assertRaises(Forbidden, api.authorize, route, request)
+            request.args = {b"token": [b"\xff"]}
+            request.requestHeaders.removeHeader(b"authorization")
+            self.assertRaises(Unauthorized, api.authorize, route, request)
