@@ -19,6 +19,9 @@ MIB = 1024 * 1024
 LEAST_BUFFER = 64 * 1024
 """Bytes that a frame and the way out must have room for."""
 
+MOST_FRAME = 1024 * MIB
+MOST_BUFFER = 64 * 1024 * MIB
+
 SHOWN = 80
 """Characters of a wrong value that its error repeats."""
 
@@ -88,17 +91,17 @@ def number(name: str, text: str, least: float, most: float, *, whole: bool = Fal
     return value
 
 
-def size(name: str, text: str, least: int = 0) -> int:
+def size(name: str, text: str, least: int = 0, most: int = 2**53) -> int:
     """An option's number of bytes: ``1048576``, ``512KiB``, ``256MiB``, ``2GiB``.
 
-    :raises StartError: it is none, or less than ``least``.
+    :raises StartError: it is none, or not from ``least`` to ``most``.
     """
     units = {"KiB": 1024, "MiB": MIB, "GiB": 1024 * MIB, "": 1}
     for unit, factor in units.items():
         digits = text.removesuffix(unit).strip()
         if text.endswith(unit) and digits.isascii() and digits.isdigit() and len(digits) < 16:
-            if int(digits) * factor < least:
-                raise StartError(f"--{name} must be at least {least} bytes, not {text}")
+            if not least <= int(digits) * factor <= most:
+                raise StartError(f"--{name} must be from {least} to {most} bytes, not {text}")
             return int(digits) * factor
     raise StartError(f"--{name} must be a size such as 256MiB, not {text[:SHOWN]!r}")
 

@@ -22,6 +22,8 @@ from agentcom import __version__
 from agentcom.config import (
     DEFAULT_LISTEN,
     LEAST_BUFFER,
+    MOST_BUFFER,
+    MOST_FRAME,
     Config,
     data_dir_of,
     database_of,
@@ -105,8 +107,8 @@ Examples:
             ),
             open_registration=bool(self["open-registration"]),
             drain_s=number("drain-limit", self["drain-limit"], 0, 3600),
-            max_frame=size("max-frame", self["max-frame"], LEAST_BUFFER),
-            send_buffer=size("send-buffer", self["send-buffer"], LEAST_BUFFER),
+            max_frame=size("max-frame", self["max-frame"], LEAST_BUFFER, MOST_FRAME),
+            send_buffer=size("send-buffer", self["send-buffer"], LEAST_BUFFER, MOST_BUFFER),
             ping_s=number("ping-interval", self["ping-interval"], 0.1, 3600),
             silence_s=number("silence-limit", self["silence-limit"], 0.2, 86400),
         )

@@ -47,7 +47,7 @@ expect() {
 
 expect twistd --help '^ *agentcom '
 expect twistd agentcom --help '--listen'
-expect agentcom --help 'submit'
+expect agentcom --help 'push'
 expect agentcom agent --help '--hub\|--token\|Usage'
 leftover=$(find "$tmp/home" "$tmp/cwd" -type f)
 [ -z "$leftover" ] || fail "asking for help wrote files: $leftover"
