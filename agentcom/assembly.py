@@ -6,6 +6,8 @@ memory and a clock; this is all that they share.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from twisted.internet.interfaces import IReactorTime
 
 from agentcom.config import Config
@@ -33,12 +35,20 @@ HOLD_S = 30.0
 class Assembly:
     """One hub with everything in front of it.
 
+    :param wall: see :class:`.hub.hub.Hub`.
     :ivar site: serves WebSocket and HTTP on whatever it is made to listen on.
     """
 
-    def __init__(self, store: Store, clock: IReactorTime, ids: Ids, config: Config) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: IReactorTime,
+        ids: Ids,
+        config: Config,
+        wall: Callable[[], float] | None = None,
+    ) -> None:
         agents: Roster = {}
-        self.hub = Hub(store, clock, ids, agents, config.presence_limit)
+        self.hub = Hub(store, clock, ids, agents, config.presence_limit, wall)
         limits = Limits(
             max_frame_bytes=config.max_frame,
             max_task_bytes=MAX_TASK,

@@ -64,6 +64,7 @@ class HubService(Service):
     :param reactor: time, threads and sockets.
     :param fail: told why the hub cannot start; ends the process.
     :param give_up: ends the process when the store has failed for a minute.
+    :param wall: seconds since the epoch; the reactor's by default.
     :param unclean: told when a stop ends before everything is on disk.
     """
 
@@ -76,7 +77,9 @@ class HubService(Service):
         fail: Callable[[StartError], None],
         give_up: Callable[[], None],
         unclean: Callable[[], None] = lambda: None,
+        wall: Callable[[], float] | None = None,
     ) -> None:
+        self._wall = wall
         self._unclean = unclean
         self.config = config
         self._reactor = reactor
@@ -97,7 +100,7 @@ class HubService(Service):
             self._data.acquire()
             self._lock.acquire()
             self._store = self._open_store()
-            parts = Assembly(self._store, self._reactor, Ids(os.urandom), self.config)
+            parts = Assembly(self._store, self._reactor, Ids(os.urandom), self.config, self._wall)
             self._listen(parts.site)
         except StartError as e:
             self._close()
@@ -167,9 +170,11 @@ class HubService(Service):
         await self._until(lambda: bool(idle.called), ends)
         # One more turn, so that what was written reaches the sockets.
         await deferLater(self._reactor, POLL_S, lambda: None)
-        unwritten = not idle.called
-        self._close()
-        if unwritten:
+        if idle.called:
+            self._close()
+        else:
+            # A disk that is stuck would hold up whoever closes it: the process
+            # ends with it open, and the next start recovers.
             self.log.error("stopped before everything was on disk: the drain limit is over")
             self._unclean()
         self.log.info("stopped")

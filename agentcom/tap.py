@@ -10,13 +10,14 @@ import atexit
 import os
 import signal
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
 from twisted.logger import Logger
-from twisted.python import usage
+from twisted.python import runtime, usage
 
 from agentcom import __version__
 from agentcom.config import (
@@ -35,6 +36,14 @@ from agentcom.errors import StartError
 STATUS_PIPE = 98
 """Bytes of a message that twistd's parent process reads after its number."""
 
+EXAMPLES = """\
+Examples:
+  twistd -n --pidfile= agentcom
+  twistd -n --pidfile= agentcom --listen tcp:4000:interface=0.0.0.0
+  twistd -n --pidfile= agentcom --listen ssl:4443:privateKey=key.pem:certKey=cert.pem
+  twistd -n --pidfile= agentcom --data-dir /var/lib/agentcom
+"""
+
 log = Logger()
 
 
@@ -42,16 +51,7 @@ class Options(usage.Options):
     """Options of ``twistd agentcom``."""
 
     synopsis = "[options]"
-    longdesc = f"""AgentCom {__version__}: a hub that hands tasks to AI agents and loses none.
-
-Examples:
-
-  twistd -n agentcom
-
-  twistd -n agentcom --listen tcp:4000:interface=0.0.0.0 --data-dir /var/lib/agentcom
-
-  twistd -n agentcom --listen ssl:4443:privateKey=key.pem:certKey=cert.pem
-"""
+    longdesc = f"AgentCom {__version__}: a hub that hands tasks to AI agents and loses none."
     optParameters: ClassVar[list[list[str | None]]] = [
         ["data-dir", None, None, "Where the hub keeps its state [$AGENTCOM_HOME or ~/.agentcom]"],
         ["database", None, None, "URL of the database [sqlite, in the data directory]"],
@@ -72,6 +72,10 @@ Examples:
         super().__init__()  # type: ignore[no-untyped-call]  # untyped in Twisted
         self["listen"] = []
         self.config: Config | None = None
+
+    def getUsage(self, width: int | None = None) -> str:
+        """Twisted's own, and examples that it would wrap into one paragraph."""
+        return f"{super().getUsage(width)}\n{EXAMPLES}"
 
     def opt_listen(self, endpoint: str) -> None:
         """Twisted server endpoint string; may be repeated [tcp:4000:interface=127.0.0.1]"""
@@ -124,9 +128,22 @@ def makeService(options: Options) -> IService:
 
     if options.config is None:
         raise ValueError("parse the options first")
-    service = HubService(options.config, reactor, _failing(options), _give_up, _exit_with_1)
+    _steady_timers(reactor)
+    service = HubService(
+        options.config, reactor, _failing(options), _give_up, _exit_with_1, runtime.seconds
+    )
     reactor.callWhenRunning(_own_signals, reactor)
     return service
+
+
+def _steady_timers(reactor: Any) -> None:
+    """Let timers follow a clock that is never set.
+
+    Twisted's follow the time of day: set back by an hour, no hold would end
+    and no commit be tried again for an hour.
+    """
+    begun = runtime.seconds() - time.monotonic()
+    reactor.seconds = lambda: begun + time.monotonic()
 
 
 def _failing(options: Options) -> Callable[[StartError], None]:

@@ -16,6 +16,7 @@ from zope.interface import implementer
 
 from agentcom.core.events import TOPICS, Event
 from agentcom.core.tokens import SUBMIT, Token
+from agentcom.errors import Unauthorized
 from agentcom.http.routing import Call, Page, Route, Streamed, invalid_query
 from agentcom.hub.eventlog import EventLog, Gap
 from agentcom.hub.hub import Hub
@@ -139,7 +140,7 @@ class EventRoutes:
         self._hub = hub
         self._clock = clock
         self._streams: dict[Stream, Token | None] = {}
-        hub.on_revoked(self._revoked)
+        hub.revocation.listen(self._revoked)
 
     def routes(self) -> list[Route]:
         """What is served, and what it needs."""
@@ -174,6 +175,8 @@ class EventRoutes:
         start = await self._hub.events.start(cursor)
         if gone:
             return Streamed()
+        if call.token is None or not self._hub.auth.still_good(call.token):
+            raise Unauthorized
         request.setHeader(b"content-type", EVENT_STREAM)
         request.setHeader(b"cache-control", b"no-store")
         gap = b""

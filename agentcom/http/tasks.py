@@ -145,6 +145,8 @@ class TaskRoutes:
         """End a task that nobody wants any more."""
         task_id = call.args["task_id"]
         if self._hub.ledger.find(task_id) is None:
+            # Not in memory, so it has ended; its end may be on its way to disk.
+            await self._hub.store.idle()
             task = await self._stored(call)
             raise InvalidState(task_id=task_id, status=task.status.value)
         await self._hub.cancel(task_id, call.caller, cut(call.body.reason))

@@ -69,6 +69,11 @@ class Auth:
             raise Forbidden(scope)
         return token
 
+    def still_good(self, token: Token) -> bool:
+        """Whether a token that was verified before can be used now."""
+        current = self._by_hash.get(token.hash)
+        return current is not None and self._good(current)
+
     def knows(self, agent_id: str) -> bool:
         """Whether the agent id ever had a token."""
         return agent_id in self._by_agent

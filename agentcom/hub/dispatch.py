@@ -74,6 +74,7 @@ class Dispatch:
         if holding.paused:
             self._pause_over(agent_id)
             self._agenda.cancel("pause", agent_id)
+        self.holdings.forget_if_empty(agent_id)
 
     def offer(self, agent_id: str) -> None:
         """Assign what waits for this agent, as far as it may have more."""

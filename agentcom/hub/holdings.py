@@ -45,7 +45,8 @@ class Holding:
 
     def empty(self) -> bool:
         """Whether nothing need be remembered once the agent is away."""
-        return not (self.held or self.waiting)
+        # A pause must outlast a line that is dropped to escape it.
+        return not (self.held or self.waiting or self.pause_s)
 
 
 class Holdings:
@@ -94,6 +95,9 @@ class Holdings:
                 self.of(old.pinned).waiting.pop(old.id, None)
         if new.status.held and new.agent_id is not None:
             self.of(new.agent_id).held[new.id] = None
+            if new.agent_id not in self._roster:
+                # A replaced line spoke for an agent that is gone since.
+                self._agenda.after("hold", new.id, new.hold_s)
         elif new.status is Status.QUEUED and new.pinned is not None:
             self.of(new.pinned).waiting[new.id] = None
             self._room(new.pinned)

@@ -21,7 +21,6 @@ from agentcom.core.changes import Assign
 from agentcom.core.events import Draft
 from agentcom.core.ids import Ids
 from agentcom.core.task import Task, apply, submitted
-from agentcom.core.tokens import Token
 from agentcom.errors import (
     AgentDraining,
     AgentNotConnected,
@@ -41,12 +40,12 @@ from agentcom.hub.messaging import Messaging
 from agentcom.hub.presence import Presence
 from agentcom.hub.reports import Reports
 from agentcom.hub.returning import Returning
+from agentcom.hub.revocation import Revocation
 from agentcom.store.interface import Store, Unit
 from agentcom.wire.codec import canonical
 from agentcom.wire.frames import TaskMention
 from agentcom.wire.http import PushTask
 
-REVOKED = 4003
 GOING_AWAY = 1001
 
 
@@ -55,21 +54,27 @@ class Hub:
 
     :param roster: the factory-level agent map; the hub reads it, and only
         connections write themselves into it.
-    :param clock: monotonic or not, it must give seconds since the epoch.
+    :param clock: for everything that waits; it should never go backwards.
+    :param wall: seconds since the epoch, for what is told; the clock's by default.
     :param presence_limit: see :class:`.presence.Presence`.
     """
 
     log = Logger()
 
     def __init__(
-        self, store: Store, clock: IReactorTime, ids: Ids, roster: Roster, presence_limit: int
+        self,
+        store: Store,
+        clock: IReactorTime,
+        ids: Ids,
+        roster: Roster,
+        presence_limit: int,
+        wall: Callable[[], float] | None = None,
     ) -> None:
+        self._wall = wall or clock.seconds
         self.store = store
         self.roster = roster
         self.ids = ids
-        self._clock = clock
         self._keys = IdempotencyKeys(store)
-        self._on_revoked: list[Callable[[Token], None]] = []
         self._stopping = False
         loaded = store.load()
         self.events = EventLog(store, loaded.epoch, loaded.last_seq)
@@ -80,16 +85,18 @@ class Hub:
         self.reports = Reports(
             store, self.ledger, self.dispatch, self.returning, self.events, self.now
         )
-        self.auth = Auth(store, loaded.tokens, ids, self.now, self._revoked)
+        self.revocation = Revocation(self.returning)
+        self.auth = Auth(store, loaded.tokens, ids, self.now, self.revocation.revoked)
         self.presence = Presence(store, clock, self.now, roster, self.info, presence_limit)
         self.messaging = Messaging(roster, self.presence, self.auth, ids, self.now)
         self.ledger.load(loaded.tasks)
         self.agenda.every_tick(store.check_space)
+        self.agenda.every_tick(store.check_commit)
         self.agenda.every_tick(self.auth.reload)
 
     def now(self) -> int:
         """Unix milliseconds."""
-        return int(self._clock.seconds() * 1000)
+        return int(self._wall() * 1000)
 
     def start(self) -> None:
         """The hub listens: log it, count holds from now, begin to assign."""
@@ -158,6 +165,7 @@ class Hub:
         :param again: on this very connection.
         :returns: what to do with each task that it mentioned.
         """
+        self.revocation.opened(link)
         actions = self.returning.connected(link.agent.agent_id, mentions, again)
         if before is None:
             self.presence.joined(link)
@@ -169,19 +177,6 @@ class Hub:
         """An agent's last connection left the map."""
         self.returning.disconnected(agent_id)
         self.presence.left(agent_id)
-
-    def on_revoked(self, listener: Callable[[Token], None]) -> None:
-        """Hear of each revoked token: what was opened with it must end."""
-        self._on_revoked.append(listener)
-
-    def _revoked(self, token: Token, last: bool) -> None:
-        for listener in self._on_revoked:
-            listener(token)
-        for link in list(self.roster.values()):
-            if link.token.hash == token.hash:
-                link.close(REVOKED, "token revoked")
-        if last:
-            self.returning.give_back(token.agent_id, "token_revoked")
 
     # -- tasks ----------------------------------------------------------
 
@@ -212,17 +207,7 @@ class Hub:
         if self.dispatch.is_draining(body.agent_id):
             raise AgentDraining(agent_id=body.agent_id)
         now = self.now()
-        task = Task(
-            id=self.ids.task(),
-            description=body.description,
-            metadata=msgspec.json.encode(body.metadata or {}),
-            submitted_by=submitter,
-            pinned=body.agent_id,
-            created_at=now,
-            updated_at=now,
-            idempotency_key=body.idempotency_key,
-            body_hash=body_hash,
-        )
+        task = _pushed(self.ids.task(), submitter, body, body_hash, now)
         new, drafts = apply(task, Assign(body.agent_id), now)
         on_disk: Deferred[Task] = Deferred()
 
@@ -236,7 +221,8 @@ class Hub:
     def cancel(self, task_id: str, by: str, reason: str | None) -> Deferred[None]:
         """Cancel a live task; fires after the commit.
 
-        :raises InvalidState: it has ended.
+        The Deferred fails with :class:`InvalidState` where it has ended.
+
         :raises TaskNotFound: no live or lately ended task has the id; one
             that ended long ago must be looked up by the caller.
         """
@@ -244,8 +230,25 @@ class Hub:
         task = self.ledger.find(task_id)
         if task is None:
             raise TaskNotFound(task_id=task_id)
-        if task.status.ended:
-            raise InvalidState(task_id=task_id, status=task.status.value)
         done: Deferred[None] = Deferred()
+        if task.status.ended:
+            # That it ended may not be on disk yet, and is told only then.
+            refusal = InvalidState(task_id=task_id, status=task.status.value)
+            self.ledger.answer(lambda: done.errback(refusal))
+            return done
         self.dispatch.cancel(task_id, by, reason, lambda: done.callback(None))
         return done
+
+
+def _pushed(task_id: str, submitter: str, body: PushTask, body_hash: str | None, now: int) -> Task:
+    return Task(
+        id=task_id,
+        description=body.description,
+        metadata=msgspec.json.encode(body.metadata or {}),
+        submitted_by=submitter,
+        pinned=body.agent_id,
+        created_at=now,
+        updated_at=now,
+        idempotency_key=body.idempotency_key,
+        body_hash=body_hash,
+    )

@@ -32,6 +32,7 @@ from agentcom.hub.dispatch import Dispatch
 from agentcom.hub.eventlog import EventLog
 from agentcom.hub.ledger import Ledger
 from agentcom.hub.link import Link
+from agentcom.hub.lookup import Lookup
 from agentcom.hub.returning import RECOVER_TIMEOUT_S, Returning
 from agentcom.store.interface import Store
 from agentcom.wire import frames
@@ -65,12 +66,12 @@ class Reports:
         event_log: EventLog,
         now: Callable[[], int],
     ) -> None:
-        self._store = store
         self._ledger = ledger
         self._dispatch = dispatch
         self._returning = returning
         self._event_log = event_log
         self._now = now
+        self._lookup = Lookup(ledger, store)
         self._steps: dict[type, tuple[Kind, Callable[[Task, Link, Any], None]]] = {
             frames.TaskAccepted: (Kind.ACCEPTED, self._accepted),
             frames.TaskProgress: (Kind.PROGRESS, self._progress),
@@ -87,22 +88,14 @@ class Reports:
         :param refuse: called when it does not count.
         :returns: what to wait for where the task had to be looked up.
         """
-        task = self._ledger.find(frame.task_id)
-        if task is not None:
-            self._weigh(task, link, frame, refuse)
-            return None
 
         def found(task: Task | None) -> None:
-            # It may have been looked up for several reports at once.
-            known = self._ledger.find(frame.task_id) or task
-            if known is None:
+            if task is None:
                 self._unknown(link, frame)
-                return
-            if known.status.ended:
-                self._ledger.remember(known)
-            self._weigh(known, link, frame, refuse)
+            else:
+                self._weigh(task, link, frame, refuse)
 
-        return self._store.task(frame.task_id).addCallback(found)
+        return self._lookup.find(frame.task_id, found)
 
     def _weigh(self, task: Task, link: Link, frame: frames.Report, refuse: Refuse) -> None:
         kind, step = self._steps[type(frame)]
@@ -122,7 +115,10 @@ class Reports:
         elif isinstance(verdict, Repeated):
             self._repeat(verdict, task, link, frame)
         else:
-            refuse(_refusal(verdict, task.id, kind))
+            # What the verdict rests on may not be on disk yet: an agent that
+            # drops its result for it must not be wrong after a crash.
+            refusal = _refusal(verdict, task.id, kind)
+            self._ledger.answer(lambda: refuse(refusal))
 
     def _accepted(self, task: Task, link: Link, frame: frames.TaskAccepted) -> None:
         self._change(task, link, frame, Accept(), frames.TaskAck, status="accepted")
@@ -181,6 +177,7 @@ class Reports:
             frames.TaskContinue,
             generation=task.generation,
         )
+        self._returning.heard(link.agent.agent_id, task.id, began=True)
         self._returning.watch_recovery(self._ledger.live[task.id])
 
     def _state(self, task: Task, link: Link, frame: frames.StateReport) -> None:

@@ -13,11 +13,10 @@ from agentcom.core.changes import Fail, Recover, Requeue
 from agentcom.core.fence import keeps
 from agentcom.core.task import Status, Task
 from agentcom.hub.agenda import Agenda
-from agentcom.hub.dispatch import Dispatch, assignment
+from agentcom.hub.dispatch import Dispatch
 from agentcom.hub.holdings import Holding
 from agentcom.hub.ledger import Ledger
 from agentcom.hub.link import Link, Roster
-from agentcom.wire.codec import encode
 from agentcom.wire.frames import TaskMention
 
 QUIET_S = 2.0
@@ -78,9 +77,8 @@ class Returning:
         holding = self._holdings.get(agent_id)
         if holding is None:
             return
-        for kind in ("quiet", "pause"):
-            self._agenda.cancel(kind, agent_id)
-        holding.quiet = holding.paused = False
+        self._agenda.cancel("quiet", agent_id)
+        holding.quiet = False
         for task_id in holding.held:
             self._agenda.after("hold", task_id, self._ledger.live[task_id].hold_s)
         self._holdings.forget_if_empty(agent_id)
@@ -101,7 +99,7 @@ class Returning:
             return False
         if task.status is Status.QUEUED:
             self._ledger.change(task_id, Recover(via))
-        self.heard(agent_id, task_id)
+        self.heard(agent_id, task_id, began=True)
         self.watch_recovery(task)
         return True
 
@@ -187,7 +185,9 @@ class Returning:
 
     def _repeat(self, task_id: str, holding: Holding, link: Link) -> None:
         holding.repeated.add(task_id)
-        link.send(encode(assignment(self._ledger.live[task_id])))
+        # Behind the commit: the assignment itself may not be on disk yet.
+        task = self._ledger.live[task_id]
+        self._ledger.answer(lambda: self._dispatch.send(task, link))
 
     def _recovery_over(self, task_id: str) -> None:
         task = self._ledger.live.get(task_id)

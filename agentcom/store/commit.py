@@ -32,6 +32,9 @@ UNWELL_AFTER_S = 0.5
 """Seconds of failing before new work is refused: another process may just
 be holding the file for a moment."""
 
+STUCK_AFTER_S = 5.0
+"""Seconds that one commit may take before new work is refused."""
+
 GIVE_UP_AFTER_S = 60.0
 """Seconds of failing before the process ends and recovers from disk."""
 
@@ -100,6 +103,7 @@ class GroupCommit:
         self._waiting: deque[Unit] = deque()
         self._busy = False
         self._failing_since: float | None = None
+        self._began: float | None = None
         self._tries = 0
         self._idle: list[Deferred[None]] = []
 
@@ -112,9 +116,23 @@ class GroupCommit:
             self._clock.callLater(0, self._next)
 
     def unwell(self) -> bool:
-        """Whether commits have been failing long enough to tell."""
-        since = self._failing_since
-        return since is not None and self._clock.seconds() - since >= UNWELL_AFTER_S
+        """Whether commits have been failing, or one hangs, long enough to tell."""
+        now = self._clock.seconds()
+        if self._failing_since is not None:
+            return now - self._failing_since >= UNWELL_AFTER_S
+        return self._began is not None and now - self._began >= STUCK_AFTER_S
+
+    def check(self) -> None:
+        """Give up on a commit that hangs: a disk may block instead of failing."""
+        began = self._began
+        if began is not None and self._clock.seconds() - began >= GIVE_UP_AFTER_S:
+            self.log.critical("a commit has hung for 60 s; the hub ends to recover from disk")
+            self._give_up()
+
+    @property
+    def backlog(self) -> int:
+        """Units that wait for their batch."""
+        return len(self._waiting)
 
     @property
     def busy(self) -> bool:
@@ -142,6 +160,7 @@ class GroupCommit:
         self._try(Batch(units, self._last_seq))
 
     def _try(self, batch: Batch) -> None:
+        self._began = self._clock.seconds()
         try:
             self._database.write(batch)
         except Exception:
@@ -152,6 +171,7 @@ class GroupCommit:
         ).addErrback(lambda f: self.log.failure("after a commit", f))
 
     def _done(self, _: object, batch: Batch) -> None:
+        self._began = None
         if self._failing_since is not None:
             self.log.info(
                 "the store works again after {seconds:.1f} s",
@@ -171,6 +191,7 @@ class GroupCommit:
                 waiter.callback(None)
 
     def _failed(self, failure: Failure, batch: Batch) -> None:
+        self._began = None
         self._database.rollback()
         now = self._clock.seconds()
         if self._failing_since is None:

@@ -71,6 +71,12 @@ class Store(Protocol):
     def check_space(self) -> None:
         """Look at the free disk space again."""
 
+    def check_commit(self) -> None:
+        """Look whether a commit hangs; gives up on one that does for long."""
+
+    def backlog(self) -> int:
+        """How many units wait to be committed."""
+
     def tokens_beyond(self, known: int) -> Deferred[list[Token]]:
         """All tokens, where there are more than so many; else none."""
 

@@ -186,6 +186,12 @@ class SqliteStore:
             self.log.info("there is disk space again: {free} bytes", free=free)
         self._space = "the disk is nearly full" if low else None
 
+    def check_commit(self) -> None:
+        self._commits.check()
+
+    def backlog(self) -> int:
+        return self._commits.backlog
+
     def tokens_beyond(self, known: int) -> Deferred[list[Token]]:
         def look(db: sqlite3.Connection) -> list[Token]:
             count = db.execute(sql.COUNT_TOKENS).fetchone()[0]

@@ -32,6 +32,12 @@ if TYPE_CHECKING:
     from agentcom.ws.factory import AgentFactory
 
 
+BACKLOG = 10_000
+"""Units waiting for the store at which peers are no longer read from."""
+
+LOOK_AGAIN_S = 0.1
+
+
 class AgentProtocol(WebSocketServerProtocol):
     """One connection.  It registers itself in the factory's agent map."""
 
@@ -50,6 +56,7 @@ class AgentProtocol(WebSocketServerProtocol):
         self._heard_at = 0.0
         self._ping_at = 0.0
         self._deaf = False
+        self._held_back = False
 
     # -- what the hub asks of a link --------------------------------------
 
@@ -129,6 +136,8 @@ class AgentProtocol(WebSocketServerProtocol):
                 self._session.received_binary()
             else:
                 self._session.received(payload)
+            if not self._held_back and self.factory.hub.store.backlog() > BACKLOG:
+                self._hold_back()
         except Exception:
             self._broken("while serving a frame")
 
@@ -140,6 +149,7 @@ class AgentProtocol(WebSocketServerProtocol):
             if self._outbound is not None:
                 self._outbound.lost()
             self.leave()
+            self.factory.hub.revocation.closed(self)
         except Exception:
             self._log.failure("while closing a connection")
 
@@ -158,6 +168,16 @@ class AgentProtocol(WebSocketServerProtocol):
         else:
             transport: Any = self.transport
             transport.write(data)
+
+    def onCloseFrame(self, code: int, reasonRaw: bytes) -> bool | None:
+        """The peer says goodbye: it is gone now, however long its line drains."""
+        self._deaf = True
+        self.leave()
+        done: bool | None = super().onCloseFrame(code, reasonRaw)
+        if self._outbound is not None:
+            self._outbound.closing = True
+            self._outbound.await_close()
+        return done
 
     def _fail_connection(self, code: int = 1001, reason: str = "going away") -> None:
         """Autobahn fails the connection (1002, 1007, 1009): hear no more, end it in time."""
@@ -191,6 +211,21 @@ class AgentProtocol(WebSocketServerProtocol):
                 self.sendPing()
         wait = min(self._ping_at - now, limits.silence_limit_s - silent)
         self._timer = self.factory.clock.callLater(wait, self._watch)
+
+    def _hold_back(self) -> None:
+        """Read no more from this peer until the store has caught up."""
+        now = self.factory.clock.seconds()
+        self._heard_at = now
+        transport: Any = self.transport
+        if self.factory.hub.store.backlog() > BACKLOG:
+            if not self._held_back:
+                self._held_back = True
+                transport.pauseProducing()
+            self.factory.clock.callLater(LOOK_AGAIN_S, self._hold_back)
+        else:
+            self._held_back = False
+            if self.state != WebSocketProtocol.STATE_CLOSED:
+                transport.resumeProducing()
 
     def _broken(self, what: str) -> None:
         self._log.failure(what + " of {agent_id}", agent_id=self._who())

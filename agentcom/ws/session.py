@@ -163,16 +163,19 @@ class Session:
         if older is not None and older is not line:
             older.close(REPLACED, "replaced")
         actions = self._hub.identified(line, frame.tasks or [], was, again=again)
-        line.send(
-            encode(
-                frames.Identified(
-                    agent_id=agent.agent_id,
-                    limits=self._limits,
-                    tasks=actions if frame.tasks is not None else UNSET,
-                    ref=ref_of(frame),
-                )
+        reply = encode(
+            frames.Identified(
+                agent_id=agent.agent_id,
+                limits=self._limits,
+                tasks=actions if frame.tasks is not None else UNSET,
+                ref=ref_of(frame),
             )
         )
+        if actions:
+            # What it is told of its tasks must be on disk.
+            self._hub.ledger.answer(lambda: line.send(reply))
+        else:
+            line.send(reply)
 
     def _ping(self, frame: frames.Ping, _: bytes) -> None:
         self._line.send(encode(frames.Pong(timestamp=self._hub.now(), ref=ref_of(frame))))
@@ -225,9 +228,6 @@ class Session:
         def done(_: object) -> None:
             self._lookups -= 1
 
-        looked_up.addErrback(
-            lambda f: self.log.failure("while looking up task {task_id}", f, task_id=frame.task_id)
-        )
         looked_up.addCallback(done)
 
     def _refuse(self, frame: frames.FromAgent, error: AgentComError) -> None:

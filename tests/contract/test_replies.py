@@ -133,14 +133,21 @@ class OrderTests(HubTests):
         self.assertEqual(self.agent.frames[-1]["type"], "task_ack")
 
     def test_errors_overtake(self) -> None:
-        """So do errors."""
+        """So do errors of frames."""
         task_id = self.hub.push("a")
         self.disk.hold()
         self.agent.say("task_accepted", task_id=task_id)
         self.assert_error(self.agent.say_text(b"hello"), "invalid_json")
-        self.assert_error(
-            self.agent.say("task_accepted", task_id=task_id, generation=5), "stale_generation"
-        )
+
+    def test_refusals_rest_on_the_disk(self) -> None:
+        """A report is refused only when what refuses it is on disk."""
+        task_id = self.hub.push("a")
+        self.disk.hold()
+        self.agent.say("task_accepted", task_id=task_id)
+        self.assertEqual(self.agent.say("task_complete", task_id=task_id, generation=5), [])
+        self.disk.release()
+        self.hub.settle()
+        self.assertEqual(self.agent.frames[-1]["error"], "stale_generation")
 
     def test_reads_overtake(self) -> None:
         """So do reads."""

@@ -1,0 +1,68 @@
+"""Tasks by id: from memory, else from the store, in the order in which they were asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from agentcom.core.task import Task
+from agentcom.hub.ledger import Ledger
+from agentcom.store.interface import Store
+
+Then = Callable[[Task | None], None]
+
+
+class Lookup:
+    """Finds tasks for reports on them.
+
+    Reads of the store overtake each other, so whatever is asked of a task
+    that is being looked up already waits for that look.
+    """
+
+    log = Logger()
+
+    def __init__(self, ledger: Ledger, store: Store) -> None:
+        self._ledger = ledger
+        self._store = store
+        self._looking: dict[str, list[tuple[Then, Deferred[None]]]] = {}
+
+    def find(self, task_id: str, then: Then) -> Deferred[None] | None:
+        """Call ``then`` with the task, or ``None`` where there is none.
+
+        :returns: ``None`` when it was called at once, else what fires after it.
+        """
+        waiting = self._looking.get(task_id)
+        if waiting is None:
+            task = self._ledger.find(task_id)
+            if task is not None:
+                then(task)
+                return None
+        done: Deferred[None] = Deferred()
+        if waiting is not None:
+            waiting.append((then, done))
+        else:
+            self._looking[task_id] = [(then, done)]
+            self._look(task_id)
+        return done
+
+    def _look(self, task_id: str) -> None:
+        def found(task: Task | None) -> None:
+            if task is not None and not task.status.ended and task_id not in self._ledger.live:
+                # It has ended in memory, and the store does not know yet.
+                self._store.idle().addCallback(lambda _: self._look(task_id))
+                return
+            if task is not None and task.status.ended:
+                self._ledger.remember(task)
+            for then, done in self._looking.pop(task_id):
+                then(self._ledger.find(task_id))
+                done.callback(None)
+
+        def failed(failure: Failure) -> None:
+            self.log.failure("while looking up task {task_id}", failure, task_id=task_id)
+            for _, done in self._looking.pop(task_id, ()):
+                done.callback(None)
+
+        self._store.task(task_id).addCallback(found).addErrback(failed)
