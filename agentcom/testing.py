@@ -258,8 +258,14 @@ class MemoryHub:
 
     def events_of(self, task_id: str) -> list[str]:
         """The names of a task's events, oldest first."""
-        found = self.request("GET", f"/api/tasks/{task_id}/events?limit=1000").body["events"]
-        return [event["event"] for event in found]
+        names: list[str] = []
+        cursor: str | None = "0"
+        while cursor is not None:
+            path = f"/api/tasks/{task_id}/events?limit=1000&cursor={cursor}"
+            page = self.request("GET", path).body
+            names += [event["event"] for event in page["events"]]
+            cursor = page["cursor"]
+        return names
 
     def join(self, client: Any) -> IOPump:
         """Join any client protocol to the hub's port."""

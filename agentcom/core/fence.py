@@ -1,6 +1,9 @@
 """Whose report counts: PROTOCOL.md section 3.2, rules 1 to 4, as one function.
 
 :func:`judge` reads the task and the report and decides; it changes nothing.
+:func:`keeps` decides for agents that say what they still have (``identify``,
+``state_report``, ``task_recovering``).  Only a rejection of a repetition is
+seen before both, by ``Returning.rejects_repetition``: it means "busy".
 The generation is the fencing token: an attempt that was superseded can still
 talk, and nothing that it says is believed.
 """

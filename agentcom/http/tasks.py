@@ -11,7 +11,7 @@ from agentcom.core.tokens import SUBMIT
 from agentcom.errors import InvalidState, TaskNotFound, ValidationFailed
 from agentcom.http.routing import Answer, Call, Route, invalid_query
 from agentcom.hub.hub import Hub
-from agentcom.store.interface import TaskFilter
+from agentcom.store.interface import PAGE_BYTES, TaskFilter, event_weight, task_weight
 from agentcom.wire.codec import cut
 from agentcom.wire.http import CancelTask, PushTask
 
@@ -125,7 +125,8 @@ class TaskRoutes:
             limit=limit,
         )
         rows = await self._hub.store.tasks(wanted)
-        cursor = str(rows[-1][0]) if len(rows) == limit else None
+        full = len(rows) == limit or sum(task_weight(task) for _, task in rows) >= PAGE_BYTES
+        cursor = str(rows[-1][0]) if full else None
         return Answer(200, {"tasks": [task_object(task) for _, task in rows], "cursor": cursor})
 
     async def get(self, call: Call) -> Answer:
@@ -138,7 +139,8 @@ class TaskRoutes:
         after = call.number("cursor", 0, 0, 2**53)
         task = await self._stored(call)
         events = await self._hub.store.task_events(task.id, after, limit)
-        cursor = str(events[-1].seq) if len(events) == limit else None
+        full = len(events) == limit or sum(map(event_weight, events)) >= PAGE_BYTES
+        cursor = str(events[-1].seq) if full else None
         return Answer(200, {"events": events, "cursor": cursor})
 
     async def cancel(self, call: Call) -> Answer:

@@ -12,8 +12,8 @@ import msgspec
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
-from agentcom.core.ids import ADMIN_ID, Ids, hash_token
-from agentcom.core.tokens import ADMIN, ANY, Token, mint
+from agentcom.core.ids import Ids, hash_token
+from agentcom.core.tokens import ANY, Token, mint
 from agentcom.errors import Forbidden, TokenNotFound, Unauthorized
 from agentcom.store.interface import Store, Unit
 
@@ -85,10 +85,6 @@ class Auth:
     def everything(self) -> list[Token]:
         """All tokens that can be used now, oldest first."""
         return [t for t in self._by_hash.values() if self._good(t)]
-
-    def has_admin(self) -> bool:
-        """Whether anybody can administer the hub."""
-        return any(ADMIN in t.scopes for t in self.good_tokens(ADMIN_ID))
 
     def create(
         self, agent_id: str, scopes: tuple[str, ...], expires_at: int | None = None

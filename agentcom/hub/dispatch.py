@@ -108,11 +108,15 @@ class Dispatch:
 
     def call_off(self, task: Task, reason: str) -> None:
         """Tell the agent to stop, after all that was handed to the store before."""
-        link = self._roster.get(task.agent_id or "")
-        if link is None:
-            return
         frame = encode(TaskCancelled(task_id=task.id, generation=task.generation, reason=reason))
-        self._ledger.answer(lambda: link.send(frame))
+
+        def committed() -> None:
+            # The agent may be on a newer line by now.
+            link = self._roster.get(task.agent_id or "")
+            if link is not None:
+                link.send(frame)
+
+        self._ledger.answer(committed)
 
     def _assign(self, task_id: str, link: Link) -> None:
         new = self._ledger.change(

@@ -9,13 +9,14 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from functools import partial
+from itertools import islice
 
 import msgspec
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 
 from agentcom.core.events import Draft, Event, numbered
-from agentcom.store.interface import Store
+from agentcom.store.interface import PAGE_BYTES, Store, event_weight
 
 RING = 10_000
 """Committed events kept in memory for those at the tip."""
@@ -113,17 +114,23 @@ class EventLog:
         ring = self._ring
         if ring and ring[0].seq is not None and ring[0].seq <= seq + 1:
             start = seq + 1 - ring[0].seq
-            stop = min(start + PAGE, len(ring))
-            return succeed([ring[i] for i in range(start, stop)])
+            page: list[Event] = []
+            total = 0
+            for event in islice(ring, start, start + PAGE):
+                page.append(event)
+                total += event_weight(event)
+                if total >= PAGE_BYTES:
+                    break
+            return succeed(page)
         return self._store.events(seq, PAGE)
 
     def _committed(self, events: list[Event]) -> None:
         ring = self._ring
         for event in events:
             ring.append(event)
-            self._ring_bytes += len(bytes(event.payload))
+            self._ring_bytes += event_weight(event)
         while len(ring) > RING or (self._ring_bytes > RING_BYTES and len(ring) > 1):
-            self._ring_bytes -= len(bytes(ring.popleft().payload))
+            self._ring_bytes -= event_weight(ring.popleft())
         self.last_seq = events[-1].seq or self.last_seq
         for watcher in list(self._watchers):
             self._tell(watcher.wake)

@@ -48,6 +48,12 @@ from agentcom.wire.http import PushTask
 
 GOING_AWAY = 1001
 
+BACKLOG = 10_000
+"""Units waiting for the store at which peers are no longer read from."""
+
+FANOUT_BYTES = 8 * 1024 * 1024
+"""The same for bytes of frames that wait to be sent to many."""
+
 
 class Hub:
     """One hub.
@@ -113,6 +119,10 @@ class Hub:
             return "the hub is stopping"
         return self.store.trouble()
 
+    def overloaded(self) -> bool:
+        """Whether so much waits for the disk or for receivers that peers must wait."""
+        return self.store.backlog() > BACKLOG or self.presence.backlog() > FANOUT_BYTES
+
     def check_running(self) -> None:
         """Refuse what changes anything while the hub drains.
 
@@ -140,7 +150,7 @@ class Hub:
         return self.store.idle()
 
     def stop(self) -> None:
-        """Close every agent's connection; no more time passes."""
+        """Close the connections in the map; no more time passes."""
         self.agenda.stop()
         for link in list(self.roster.values()):
             link.close(GOING_AWAY, "hub stopping")

@@ -69,6 +69,8 @@ class Ledger:
     def change(self, task_id: str, change: Change, then: Callable[[], None] | None = None) -> Task:
         """Change a live task; ``then`` runs after the commit.
 
+        What the change makes room for may be assigned before this returns.
+
         :raises IllegalTransition: the task's status does not allow it.
         """
         task = self.live[task_id]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import msgspec
 
@@ -11,6 +11,12 @@ from agentcom.core.tokens import Token
 
 Frame = bytes
 """One encoded JSON object."""
+
+
+class SharedFrame(bytes):
+    """A frame for many: its form on the wire is made once, by the first that sends it."""
+
+    wire: Any = None
 
 
 class Link(Protocol):

@@ -16,7 +16,7 @@ from twisted.logger import Logger
 from agentcom.core import events
 from agentcom.core.agent import Presence as Mode
 from agentcom.core.events import Draft, payload
-from agentcom.hub.link import Frame, Link, Roster
+from agentcom.hub.link import Frame, Link, Roster, SharedFrame
 from agentcom.store.interface import Store, Unit
 from agentcom.wire.codec import encode
 from agentcom.wire.frames import AgentJoined, AgentLeft, PresenceDiff, StatusChanged
@@ -36,13 +36,15 @@ class Fanout:
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
         self._jobs: deque[tuple[Frame, deque[Link]]] = deque()
+        self.waiting_bytes = 0
 
     def send(self, frame: Frame, links: list[Link]) -> None:
         """Send a frame to each of these."""
         if not links:
             return
         first = not self._jobs
-        self._jobs.append((frame, deque(links)))
+        self._jobs.append((SharedFrame(frame), deque(links)))
+        self.waiting_bytes += len(frame)
         if first:
             self._turn()
 
@@ -60,6 +62,7 @@ class Fanout:
                 budget -= 1
             if not links:
                 self._jobs.popleft()
+                self.waiting_bytes -= len(frame)
         if self._jobs:
             self._clock.callLater(0, self._turn)
 
@@ -136,6 +139,10 @@ class Presence:
         else:
             self._changed[agent_id] = info
         self._plan_diff()
+
+    def backlog(self) -> int:
+        """Bytes of frames that wait to be sent to many."""
+        return self._fanout.waiting_bytes
 
     def broadcast(self, frame: Frame, links: list[Link]) -> None:
         """Send any frame to many at the pace of presence."""

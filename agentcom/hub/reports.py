@@ -41,6 +41,9 @@ from agentcom.wire.codec import cut, encode
 NOT_BEGUN = frozenset({"accepted", "waking", "waking_confirmation"})
 """``last_status`` of work that had not started (section 3.2)."""
 
+COST_BYTES = 4_096
+"""Bytes of a progress report's ``cost`` that are kept."""
+
 Refuse = Callable[[AgentComError], None]
 """Sends an ``error`` frame for the report."""
 
@@ -105,7 +108,11 @@ class Reports:
             step(task, link, frame)
             return
         current = not frame.generation or frame.generation == task.generation
-        if kind is Kind.REJECTED and current and self._returning.busy(agent_id, task.id):
+        if (
+            kind is Kind.REJECTED
+            and current
+            and self._returning.rejects_repetition(agent_id, task.id)
+        ):
             self._answer(link, frame, frames.TaskAck, status="rejected")
             return
         verdict = judge(task, kind, agent_id, frame.generation)
@@ -113,7 +120,7 @@ class Reports:
             self._returning.heard(agent_id, task.id, kind in (Kind.ACCEPTED, Kind.PROGRESS))
             step(task, link, frame)
         elif isinstance(verdict, Repeated):
-            self._repeat(verdict, task, link, frame)
+            self._answer_again(verdict, link, frame)
         else:
             # What the verdict rests on may not be on disk yet: an agent that
             # drops its result for it must not be wrong after a crash.
@@ -126,7 +133,7 @@ class Reports:
 
     def _progress(self, task: Task, link: Link, frame: frames.TaskProgress) -> None:
         self._ledger.progress(
-            task.id, Progress(frame.progress, cut(frame.message), frame.output, frame.cost)
+            task.id, Progress(frame.progress, cut(frame.message), frame.output, _small(frame.cost))
         )
         self._returning.watch_recovery(task)
 
@@ -190,7 +197,7 @@ class Reports:
         self._dispatch.resume(link.agent.agent_id)
         self._returning.ended_one(link.agent.agent_id)
 
-    def _repeat(self, verdict: Repeated, task: Task, link: Link, frame: frames.Report) -> None:
+    def _answer_again(self, verdict: Repeated, link: Link, frame: frames.Report) -> None:
         if verdict.answer == "reassign":
             self._answer(link, frame, frames.TaskReassign)
         elif verdict.answer in ("retried", "dead_letter"):
@@ -240,6 +247,13 @@ class Reports:
         """Answer what changes nothing, after all that was decided before it."""
         reply = encode(answer(task_id=frame.task_id, ref=ref_of(frame), **fields))  # type: ignore[call-arg]
         self._ledger.answer(lambda: link.send(reply))
+
+
+def _small(cost: dict[str, Any] | None) -> dict[str, Any] | None:
+    """A cost as it is kept: each progress brings one, and none is needed whole."""
+    if cost is None or len(encode(cost)) <= COST_BYTES:
+        return cost
+    return {"note": f"over {COST_BYTES} bytes, not kept"}
 
 
 def ref_of(frame: frames.FromAgent) -> Raw | UnsetType:

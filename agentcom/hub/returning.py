@@ -118,8 +118,11 @@ class Returning:
             holding.busy.pop(task_id, None)
             self._agenda.cancel("ask_again", task_id)
 
-    def busy(self, agent_id: str, task_id: str) -> bool:
-        """Whether a rejection answers a repetition: then it is asked again later."""
+    def rejects_repetition(self, agent_id: str, task_id: str) -> bool:
+        """Whether a rejection answers a repetition: then it is asked again later.
+
+        It means "busy": the task stays with its agent.
+        """
         holding = self._holdings.get(agent_id)
         if holding is None or task_id not in holding.repeated:
             return False
@@ -168,7 +171,7 @@ class Returning:
         holding.quiet = False
         for task_id in list(holding.held):
             if task_id in holding.unconfirmed:
-                self._repeat(task_id, holding, link)
+                self._send_again(task_id, holding, link)
         holding.unconfirmed.clear()
         self._dispatch.offer(agent_id)
 
@@ -181,9 +184,9 @@ class Returning:
         link = self._roster.get(task.agent_id)
         if holding is not None and link is not None and task_id in holding.busy:
             del holding.busy[task_id]
-            self._repeat(task_id, holding, link)
+            self._send_again(task_id, holding, link)
 
-    def _repeat(self, task_id: str, holding: Holding, link: Link) -> None:
+    def _send_again(self, task_id: str, holding: Holding, link: Link) -> None:
         holding.repeated.add(task_id)
         # Behind the commit: the assignment itself may not be on disk yet.
         task = self._ledger.live[task_id]

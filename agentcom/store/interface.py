@@ -44,6 +44,20 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
     limit: int = 100
 
 
+PAGE_BYTES = 4 * 1024 * 1024
+"""Bytes of texts at which a page ends early: rows may be large."""
+
+
+def task_weight(task: Task) -> int:
+    """About how many bytes a task shows."""
+    return len(task.description) + len(task.metadata) + len(task.result or b"")
+
+
+def event_weight(event: Event) -> int:
+    """About how many bytes an event shows."""
+    return len(bytes(event.payload))
+
+
 class Loaded(msgspec.Struct, frozen=True):
     """What the hub needs in memory when it starts."""
 

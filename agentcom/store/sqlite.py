@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -24,7 +24,14 @@ from agentcom.errors import StartError
 from agentcom.store import migrate
 from agentcom.store import statements as sql
 from agentcom.store.commit import Batch, GroupCommit
-from agentcom.store.interface import Loaded, TaskFilter, Unit
+from agentcom.store.interface import (
+    PAGE_BYTES,
+    Loaded,
+    TaskFilter,
+    Unit,
+    event_weight,
+    task_weight,
+)
 
 T = TypeVar("T")
 RunRead = Callable[[Callable[[], Any]], Deferred[Any]]
@@ -209,20 +216,25 @@ class SqliteStore:
 
     def tasks(self, wanted: TaskFilter) -> Deferred[list[tuple[int, Task]]]:
         statement, values = sql.select_tasks(wanted)
-        return self._read(
-            lambda db: [(row[0], sql.to_task(row[1:])) for row in db.execute(statement, values)]
-        )
+
+        def page(db: sqlite3.Connection) -> list[tuple[int, Task]]:
+            rows = db.execute(statement, values)
+            return _page(((row[0], sql.to_task(row[1:])) for row in rows), _numbered_weight)
+
+        return self._read(page)
 
     def task_events(self, task_id: str, after: int, limit: int) -> Deferred[list[Event]]:
         values = (task_id, after, limit, 0)
         return self._read(
-            lambda db: [sql.to_event(row) for row in db.execute(sql.SELECT_TASK_EVENTS, values)]
+            lambda db: _page(
+                map(sql.to_event, db.execute(sql.SELECT_TASK_EVENTS, values)), event_weight
+            )
         )
 
     def events(self, after: int, limit: int) -> Deferred[list[Event]]:
         values = (after, limit, 0)
         return self._read(
-            lambda db: [sql.to_event(row) for row in db.execute(sql.SELECT_EVENTS, values)]
+            lambda db: _page(map(sql.to_event, db.execute(sql.SELECT_EVENTS, values)), event_weight)
         )
 
     def first_seq(self) -> Deferred[int]:
@@ -264,6 +276,22 @@ class SqliteStore:
     @staticmethod
     def _all_tokens(db: sqlite3.Connection) -> list[Token]:
         return [sql.to_token(row) for row in db.execute(sql.SELECT_TOKENS)]
+
+
+def _page(rows: Iterable[T], weight: Callable[[T], int]) -> list[T]:
+    """Rows up to the one that fills a page."""
+    page: list[T] = []
+    total = 0
+    for row in rows:
+        page.append(row)
+        total += weight(row)
+        if total >= PAGE_BYTES:
+            break
+    return page
+
+
+def _numbered_weight(row: tuple[int, Task]) -> int:
+    return task_weight(row[1])
 
 
 def _one(cursor: sqlite3.Cursor, convert: Callable[[sql.Row], T]) -> T | None:

@@ -16,6 +16,8 @@ from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTim
 from twisted.logger import Logger
 from zope.interface import implementer
 
+from agentcom.hub.link import SharedFrame
+
 ABORT_AFTER_S = 5.0
 """Seconds that a peer has to answer a close frame."""
 
@@ -42,7 +44,7 @@ class Outbound:
         self._limit = limit
         self._held: deque[PreparedMessage] = deque()
         self._held_bytes = 0
-        self._paused = False
+        self.paused = False
         self._abort: IDelayedCall | None = None
         self.closing = False
 
@@ -50,8 +52,8 @@ class Outbound:
         """Send a text frame; nothing happens where the line is down or closing."""
         if self.closing or self._protocol.state != WebSocketProtocol.STATE_OPEN:
             return
-        message = PreparedMessage(frame, False, False, True)
-        if not self._paused:
+        message = _on_the_wire(frame)
+        if not self.paused:
             self._protocol.sendPreparedMessage(message)
             return
         self._held.append(message)
@@ -86,11 +88,11 @@ class Outbound:
 
     def pauseProducing(self) -> None:
         """The transport's buffer is full: hold frames from now on."""
-        self._paused = True
+        self.paused = True
 
     def resumeProducing(self) -> None:
         """There is room again."""
-        self._paused = False
+        self.paused = False
         if not self.closing:
             self._flush()
 
@@ -99,7 +101,7 @@ class Outbound:
 
     def _flush(self) -> None:
         # Closing, all of it goes out before the close frame.
-        while self._held and (self.closing or not self._paused):
+        while self._held and (self.closing or not self.paused):
             message = self._held.popleft()
             self._held_bytes -= len(message.payloadHybi)
             self._protocol.sendPreparedMessage(message)
@@ -113,3 +115,12 @@ class Outbound:
         transport = self._protocol.transport
         if transport is not None:
             transport.abortConnection()
+
+
+def _on_the_wire(frame: bytes) -> PreparedMessage:
+    if not isinstance(frame, SharedFrame):
+        return PreparedMessage(frame, False, False, True)
+    if frame.wire is None:
+        frame.wire = PreparedMessage(frame, False, False, True)
+    made: PreparedMessage = frame.wire
+    return made

@@ -6,6 +6,7 @@ code, so each hook catches everything and closes with 1011.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -32,10 +33,8 @@ if TYPE_CHECKING:
     from agentcom.ws.factory import AgentFactory
 
 
-BACKLOG = 10_000
-"""Units waiting for the store at which peers are no longer read from."""
-
 LOOK_AGAIN_S = 0.1
+"""Seconds between looks whether a peer may be read from again."""
 
 
 class AgentProtocol(WebSocketServerProtocol):
@@ -110,7 +109,9 @@ class AgentProtocol(WebSocketServerProtocol):
             transport: Any = self.transport
             transport.unregisterProducer()
             limit = self.factory.limits.send_buffer_bytes
-            outbound = Outbound(self, self.factory.clock, limit, self._reads_too_slowly)
+            outbound = Outbound(
+                self, self.factory.clock, limit, partial(self.close, OVERRUN, "reads too slowly")
+            )
             transport.registerProducer(outbound, True)
             self._outbound = outbound
         except Exception:
@@ -136,7 +137,7 @@ class AgentProtocol(WebSocketServerProtocol):
                 self._session.received_binary()
             else:
                 self._session.received(payload)
-            if not self._held_back and self.factory.hub.store.backlog() > BACKLOG:
+            if not self._held_back and self.factory.hub.overloaded():
                 self._hold_back()
         except Exception:
             self._broken("while serving a frame")
@@ -169,6 +170,11 @@ class AgentProtocol(WebSocketServerProtocol):
             transport: Any = self.transport
             transport.write(data)
 
+    def onPing(self, payload: bytes) -> None:
+        """Answer, unless the peer does not read: pongs cannot be held."""
+        if self._outbound is not None and not self._outbound.paused:
+            self.sendPong(payload)  # type: ignore[no-untyped-call]  # Autobahn
+
     def onCloseFrame(self, code: int, reasonRaw: bytes) -> bool | None:
         """The peer says goodbye: it is gone now, however long its line drains."""
         self._deaf = True
@@ -187,9 +193,6 @@ class AgentProtocol(WebSocketServerProtocol):
             self._outbound.closing = True
             self._outbound.await_close()
         self.leave()
-
-    def _reads_too_slowly(self) -> None:
-        self.close(OVERRUN, "reads too slowly")
 
     def _late(self) -> None:
         if self._session is not None and self._session.identified:
@@ -213,11 +216,11 @@ class AgentProtocol(WebSocketServerProtocol):
         self._timer = self.factory.clock.callLater(wait, self._watch)
 
     def _hold_back(self) -> None:
-        """Read no more from this peer until the store has caught up."""
+        """Read no more from this peer until the hub has caught up."""
         now = self.factory.clock.seconds()
         self._heard_at = now
         transport: Any = self.transport
-        if self.factory.hub.store.backlog() > BACKLOG:
+        if self.factory.hub.overloaded():
             if not self._held_back:
                 self._held_back = True
                 transport.pauseProducing()

@@ -90,21 +90,6 @@ class Session:
         self._lookups = 0
         self.identified = False
         self.replaced = False
-        self._steps: dict[type, Callable[[Any, bytes], None]] = {
-            frames.Ping: self._ping,
-            frames.SetStatus: self._status,
-            frames.ListAgents: self._list_agents,
-            frames.SendMessage: self._message,
-            frames.ListChannels: self._list_channels,
-            frames.AgentRestarting: self._drain,
-            frames.Drain: self._drain,
-            frames.WakeResult: self._keep,
-            frames.ResourceReport: self._keep,
-        }
-        for report in frames.REPORTS:
-            self._steps[report] = self._report
-        for channel in frames.OF_CHANNELS:
-            self._steps[channel] = self._channel
 
     def received(self, data: bytes) -> None:
         """A text frame has come; its bytes are UTF-8."""
@@ -121,7 +106,7 @@ class Session:
             if type(frame) is frames.Identify:
                 self._identify(frame)
             else:
-                self._steps[type(frame)](frame, data)
+                _STEPS[type(frame)](self, frame, data)
         except AgentComError as e:
             self._refuse(frame, e)
 
@@ -254,3 +239,19 @@ class Session:
 
     def _tell(self, error: AgentComError) -> None:
         self._line.send(encode({"type": "error", **error.body()}))
+
+
+_STEPS: dict[type, Callable[[Session, Any, bytes], None]] = {
+    frames.Ping: Session._ping,
+    frames.SetStatus: Session._status,
+    frames.ListAgents: Session._list_agents,
+    frames.SendMessage: Session._message,
+    frames.ListChannels: Session._list_channels,
+    frames.AgentRestarting: Session._drain,
+    frames.Drain: Session._drain,
+    frames.WakeResult: Session._keep,
+    frames.ResourceReport: Session._keep,
+    **dict.fromkeys(frames.REPORTS, Session._report),
+    **dict.fromkeys(frames.OF_CHANNELS, Session._channel),
+}
+"""What is done with each frame but ``identify``."""

@@ -141,8 +141,14 @@ class Watcher:
 
 def history(hub: MemoryHub, task_id: str) -> list[Frame]:
     """A task's events, oldest first."""
-    answer = hub.request("GET", f"/api/tasks/{task_id}/events?limit=1000")
-    return list(answer.body["events"])
+    found: list[Frame] = []
+    cursor = "0"
+    while cursor is not None:
+        path = f"/api/tasks/{task_id}/events?limit=1000&cursor={cursor}"
+        page = hub.request("GET", path).body
+        found += page["events"]
+        cursor = page["cursor"]
+    return found
 
 
 class SlowDisk:
