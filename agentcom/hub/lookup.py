@@ -57,7 +57,10 @@ class Lookup:
             if task is not None and task.status.ended:
                 self._ledger.remember(task)
             for then, done in self._looking.pop(task_id):
-                then(self._ledger.find(task_id))
+                try:
+                    then(self._ledger.find(task_id))
+                except Exception:
+                    self.log.failure("while serving a report on {task_id}", task_id=task_id)
                 done.callback(None)
 
         def failed(failure: Failure) -> None:
