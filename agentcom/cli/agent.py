@@ -11,6 +11,7 @@ import click
 
 from agentcom.cli.runtime import Runtime, run_reactor
 from agentcom.cli.settings import Settings, hub_options
+from agentcom.cli.values import Count, not_empty
 
 
 def _command(ctx: click.Context, param: click.Parameter, value: str) -> list[str]:
@@ -36,7 +37,9 @@ def _labels(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
 
 
 @click.command()
-@click.option("--agent-id", required=True, metavar="ID", help="Who the agent is.")
+@click.option(
+    "--agent-id", required=True, callback=not_empty, metavar="ID", help="Who the agent is."
+)
 @click.option(
     "--exec",
     "command",
@@ -45,7 +48,7 @@ def _labels(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
     metavar="COMMAND",
     help="Run for each task, without a shell; the task is on its standard input.",
 )
-@click.option("--slots", type=click.IntRange(1, 10_000), default=1, show_default=True)
+@click.option("--slots", type=Count(1, 10_000), default=1, show_default=True)
 @click.option("--name", metavar="NAME", help="Shown to people.  [default: the id]")
 @click.option("--capability", "capabilities", multiple=True, metavar="C", help="May be repeated.")
 @click.option("--label", "labels", multiple=True, callback=_labels, metavar="K=V")

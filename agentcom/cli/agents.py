@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 def agents(ctx: click.Context, as_json: bool) -> None:
     """List the agents that are connected.
 
+    The list is open to all who reach the hub: no token is asked for, and a
+    wrong one is not noticed here.
+
     \b
     Example:
       agentcom agents

@@ -13,8 +13,8 @@ from pathlib import Path
 import click
 
 from agentcom.cli.settings import read_token
+from agentcom.cli.values import check_new_agent_id
 from agentcom.client.hub import HubClient
-from agentcom.core.ids import valid_new_agent_id
 
 
 class MintedToken:
@@ -24,10 +24,8 @@ class MintedToken:
     """
 
     def __init__(self, agent_id: str, data_dir: Path, admin: Callable[[], HubClient]) -> None:
-        if not valid_new_agent_id(agent_id):
-            raise click.ClickException(
-                f"{agent_id!r} cannot be an agent's id: use up to 128 letters, digits and ._:@-"
-            )
+        # It becomes part of a path.
+        check_new_agent_id(agent_id)
         self._agent_id = agent_id
         self._admin = admin
         self.path = data_dir / "agents" / f"{agent_id}.token"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -10,38 +9,29 @@ import click
 from agentcom.cli import show
 from agentcom.cli.runtime import run_with_hub
 from agentcom.cli.settings import hub_options
+from agentcom.cli.values import Seconds, json_object, utf8
 
 if TYPE_CHECKING:
     from agentcom.client.hub import HubClient
     from agentcom.client.replies import EventReply, Pushed, TaskReply
 
 
-def _json_object(
-    ctx: click.Context, param: click.Parameter, value: str | None
-) -> dict[str, Any] | None:
-    if value is None:
-        return None
-    try:
-        found = json.loads(value)
-    except (ValueError, RecursionError):
-        raise click.BadParameter(f"{value!r} is not JSON", ctx, param) from None
-    if not isinstance(found, dict):
-        example = '{"path": "."}'
-        raise click.BadParameter(f"{value!r} is no JSON object like {example}", ctx, param)
-    return found
-
-
 @click.command()
-@click.argument("agent")
-@click.argument("text")
+@click.argument("agent", callback=utf8)
+@click.argument("text", callback=utf8)
 @click.option("--wait", is_flag=True, help="Wait for the end; exit 1 unless it completes.")
 @click.option(
-    "--metadata", callback=_json_object, metavar="JSON", help="A JSON object for the agent."
+    "--metadata", callback=json_object, metavar="JSON", help="A JSON object for the agent."
 )
-@click.option("--idempotency-key", metavar="K", help="Pushing again with it does nothing more.")
+@click.option(
+    "--idempotency-key",
+    callback=utf8,
+    metavar="K",
+    help="Pushing again with it does nothing more.",
+)
 @click.option(
     "--timeout",
-    type=click.FloatRange(0, min_open=True),
+    type=Seconds(),
     metavar="S",
     help="With --wait: give up waiting after so many seconds; the task goes on.",
 )
@@ -133,7 +123,8 @@ class Shown:
         if self._quiet:
             show.echo_json(task)
         else:
-            click.secho(task["status"], fg=show.STATUS_COLOURS.get(task["status"]), bold=True)
+            ended = "failed (dead_letter)" if task["status"] == "dead_letter" else task["status"]
+            click.secho(ended, fg=show.STATUS_COLOURS.get(task["status"]), bold=True)
             if task.get("last_error") and task["status"] != "completed":
                 click.echo(show.clean(task["last_error"]))
             if task.get("result") is not None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -46,12 +47,17 @@ class Runtime:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: reactor.callFromThread(stop))
 
+    def before_stop(self, reactor: Any, call: Callable[[], None]) -> None:
+        """Call before a signal stops the reactor and with it all connections."""
+        reactor.addSystemEventTrigger("before", "shutdown", call)
+
     def run(self, main: Main) -> int:
         """The exit code that the coroutine returns.
 
         :raises Interrupted: a signal ended it before.
         """
         from twisted.internet.defer import Deferred
+        from twisted.internet.error import ReactorNotRunning
         from twisted.python.failure import Failure
 
         reactor = self.reactor()
@@ -59,7 +65,12 @@ class Runtime:
 
         def finish(result: int | Failure) -> None:
             outcome.append(result)
-            reactor.callLater(0, reactor.stop)
+            reactor.callLater(0, stop)
+
+        def stop() -> None:
+            # A signal may have been first.
+            with suppress(ReactorNotRunning):
+                reactor.stop()
 
         def start() -> None:
             Deferred.fromCoroutine(main(reactor)).addBoth(finish)
@@ -115,7 +126,9 @@ def run_with_hub(
 
     async def with_client(reactor: Any) -> int:
         try:
-            return await main(runtime.connect(reactor, settings.url, token))
+            hub = runtime.connect(reactor, settings.url, token)
+            runtime.before_stop(reactor, hub.close)
+            return await main(hub)
         except HubError as e:
             if e.code == "unauthorized" and token is None:
                 raise click.ClickException(_no_token(settings)) from None

@@ -9,6 +9,7 @@ import click
 from agentcom.cli import show
 from agentcom.cli.runtime import run_with_hub
 from agentcom.cli.settings import hub_options
+from agentcom.cli.values import utf8
 
 if TYPE_CHECKING:
     from agentcom.client.hub import HubClient
@@ -17,8 +18,8 @@ EVERYBODY = "broadcast"
 
 
 @click.command()
-@click.argument("agent")
-@click.argument("text")
+@click.argument("agent", callback=utf8)
+@click.argument("text", callback=utf8)
 @click.option("--type", "message_type", metavar="TYPE", help="[default: chat]")
 @click.option("--reply-to", metavar="ID", help="The message that this one answers.")
 @click.option("--json", "as_json", is_flag=True, help="Show the hub's answer as JSON.")

@@ -9,6 +9,7 @@ import click
 from agentcom.cli import show
 from agentcom.cli.runtime import run_with_hub
 from agentcom.cli.settings import hub_options
+from agentcom.cli.values import Count
 
 if TYPE_CHECKING:
     from agentcom.client.hub import HubClient
@@ -30,7 +31,7 @@ PAGE = 100
 @click.command()
 @click.option("--status", type=click.Choice(STATUSES), help="Only tasks that are so.")
 @click.option("--agent", metavar="AGENT", help="Only tasks of this agent.")
-@click.option("--limit", type=click.IntRange(1), default=50, show_default=True)
+@click.option("--limit", type=Count(1), default=50, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Show the hub's answer as JSON.")
 @hub_options
 @click.pass_context

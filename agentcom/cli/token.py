@@ -9,6 +9,7 @@ import click
 from agentcom.cli import show
 from agentcom.cli.runtime import run_with_hub
 from agentcom.cli.settings import Settings, hub_options
+from agentcom.cli.values import Seconds, check_new_agent_id
 
 if TYPE_CHECKING:
     from agentcom.client.hub import HubClient
@@ -36,7 +37,7 @@ def token() -> None:
     type=click.Choice(SCOPES),
     help="May be repeated.  [default: agent and submit]",
 )
-@click.option("--expires-in", "expires_in_s", type=click.FloatRange(0, min_open=True), metavar="S")
+@click.option("--expires-in", "expires_in_s", type=Seconds(1e10), metavar="S")
 @click.option("--admin", is_flag=True, help="A new admin token, made on the hub's own machine.")
 @click.option("--json", "as_json", is_flag=True, help="Show the hub's answer as JSON.")
 @hub_options
@@ -73,6 +74,8 @@ def create(
         return
     if not agent:
         raise click.UsageError("name the AGENT that the token is for, or give --admin", ctx)
+    if not (agent == "admin" and "admin" in scopes):
+        check_new_agent_id(agent)
 
     async def run(hub: HubClient) -> int:
         reply = await hub.create_token(agent, scopes=scopes, expires_in_s=expires_in_s)

@@ -11,6 +11,7 @@ import click
 from agentcom.cli import show
 from agentcom.cli.runtime import run_with_hub
 from agentcom.cli.settings import hub_options
+from agentcom.cli.values import cursor, topics
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -34,12 +35,23 @@ COLOURS = {
 
 
 @click.command()
-@click.option("--topics", metavar="LIST", help="tasks, presence or both with a comma.")
-@click.option("--after", metavar="CURSOR", help="From after this event; 0: the oldest kept.")
+@click.option(
+    "--topics",
+    "names",
+    callback=topics,
+    metavar="LIST",
+    help="tasks, presence or both with a comma.",
+)
+@click.option(
+    "--after",
+    callback=cursor,
+    metavar="CURSOR",
+    help="From after this event, EPOCH:NUMBER or NUMBER; 0: the oldest kept.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @hub_options
 @click.pass_context
-def watch(ctx: click.Context, topics: str | None, after: str | None, as_json: bool) -> None:
+def watch(ctx: click.Context, names: list[str], after: str | None, as_json: bool) -> None:
     """Watch events as they happen, until Ctrl-C.
 
     When the hub restarts it goes on where it was.  With --json each line has
@@ -50,7 +62,6 @@ def watch(ctx: click.Context, topics: str | None, after: str | None, as_json: bo
       agentcom watch
       agentcom watch --topics tasks --after 0 --json
     """
-    names = [name.strip() for name in (topics or "").split(",") if name.strip()]
 
     async def run(hub: HubClient) -> int:
         await hub.events(Lines(as_json), topics=names, after=after).run()
@@ -80,7 +91,7 @@ class Lines:
         if self._as_json:
             show.echo_json({"event": "gap", **gap})
         else:
-            click.echo(f"events are missing here: the hub has none before {gap['first']}")
+            click.echo(show.line(_missing(gap)))
 
     def event(self, cursor: str | None, event: EventReply) -> None:
         if self._as_json:
@@ -95,6 +106,17 @@ class Lines:
             click.echo(text)
         else:
             self._console.print(text, style=style, markup=False, highlight=False, soft_wrap=True)
+
+
+def _missing(gap: Gap) -> str:
+    first, last, told = str(gap["first"]), str(gap.get("last")), str(gap.get("cursor"))
+    epoch, _, number = told.rpartition(":")
+    known, _, newest = last.rpartition(":")
+    if epoch not in ("", known) or (
+        number.isdecimal() and newest.isdecimal() and int(number) > int(newest)
+    ):
+        return f"the cursor {told} is not from this hub's log; events follow from {first} on"
+    return f"events are missing here: those before {first} are gone"
 
 
 def _console() -> Console | None:

@@ -6,6 +6,7 @@ that keeps an answer from coming is a :class:`HubUnreachable`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -90,6 +91,16 @@ def _wrong_fields(errors: object) -> str:
     told = []
     for error in errors:
         if isinstance(error, dict):
-            why = error.get("detail") or error.get("error") or "wrong"
-            told.append(f"{error.get('field') or 'body'}: {why}")
+            why = str(error.get("detail") or error.get("error") or "wrong")
+            told.append(f"{error.get('field') or 'body'}: {_LENGTH.sub(_length, why)}")
     return "; ".join(told) or "a field is wrong"
+
+
+_LENGTH = re.compile(r"Expected `(str|array)` of length ([<>]=) (\d+)")
+
+
+def _length(found: re.Match[str]) -> str:
+    unit = "characters" if found[1] == "str" else "entries"
+    if found[2] == "<=":
+        return f"it may have at most {found[3]} {unit}"
+    return "it may not be empty" if found[3] == "1" else f"it needs {found[3]} {unit}"

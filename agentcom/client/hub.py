@@ -23,6 +23,8 @@ from agentcom.client.stream import EventStream, Watcher
 from agentcom.client.transport import Transport
 from agentcom.client.urls import HubURL
 
+NO_TASK, NO_TOKEN = "task_not_found", "token_not_found"
+
 
 class HubClient:
     """One hub, spoken to with one token.
@@ -36,6 +38,7 @@ class HubClient:
     ) -> None:
         self.clock = clock
         self._transport = Transport(url, token, http, clock)
+        self._streams: list[EventStream] = []
 
     async def push(
         self,
@@ -57,7 +60,8 @@ class HubClient:
 
     async def task(self, task_id: str) -> replies.TaskReply:
         """One task as it is now."""
-        return await self._transport.call("GET", ("api", "tasks", task_id), replies.TaskReply)
+        path = ("api", "tasks", task_id)
+        return await self._transport.call("GET", path, replies.TaskReply, missing=NO_TASK)
 
     async def tasks(self, **filters: str | int | None) -> replies.Tasks:
         """A page of tasks; ``status``, ``agent_id``, ``limit`` and ``cursor`` choose."""
@@ -68,15 +72,18 @@ class HubClient:
     ) -> replies.Events:
         """A page of a task's events, oldest first."""
         params = {"cursor": cursor, "limit": limit}
+        path = ("api", "tasks", task_id, "events")
         return await self._transport.call(
-            "GET", ("api", "tasks", task_id, "events"), replies.Events, params=params
+            "GET", path, replies.Events, params=params, missing=NO_TASK
         )
 
     async def cancel(self, task_id: str, reason: str | None = None) -> replies.Cancelled:
         """Cancel a task; a running agent is told."""
         body = {} if reason is None else {"reason": reason}
         path = ("api", "tasks", task_id, "cancel")
-        return await self._transport.call("POST", path, replies.Cancelled, body=body)
+        return await self._transport.call(
+            "POST", path, replies.Cancelled, body=body, missing=NO_TASK
+        )
 
     async def agents(self) -> replies.Agents:
         """The agents that are connected."""
@@ -105,7 +112,8 @@ class HubClient:
 
     async def revoke(self, agent_id: str) -> replies.Revoked:
         """Revoke all tokens of an agent; its live connection is closed."""
-        return await self._transport.call("DELETE", ("admin", "tokens", agent_id), replies.Revoked)
+        path = ("admin", "tokens", agent_id)
+        return await self._transport.call("DELETE", path, replies.Revoked, missing=NO_TOKEN)
 
     async def send_message(
         self,
@@ -133,7 +141,14 @@ class HubClient:
             return Deferred.fromCoroutine(self._transport.open(("api", "events"), params))
 
         backoff = Backoff(SystemRandom().random, initial_s=0.5, max_s=10.0)
-        return EventStream(open_stream, self.clock, backoff, watcher, after)
+        stream = EventStream(open_stream, self.clock, backoff, watcher, after)
+        self._streams.append(stream)
+        return stream
+
+    def close(self) -> None:
+        """Stop all streams: what breaks from now on is no loss."""
+        while self._streams:
+            self._streams.pop().stop()
 
 
 def connect(reactor: Any, url: HubURL, token: str | None) -> HubClient:

@@ -133,6 +133,8 @@ class Gap(TypedDict):
     """``event: gap``: what came before ``first`` is not to be had."""
 
     first: Any
+    last: NotRequired[Any]
+    cursor: NotRequired[Any]
 
 
 class ErrorReply(TypedDict):

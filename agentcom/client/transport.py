@@ -1,7 +1,7 @@
-"""Requests and answers over treq, and one table from failures to ``ClientError``.
+"""Requests and answers over treq; every failure is a ``ClientError``.
 
 ``hub`` says what is asked; here is how: the token, the time limits, and the
-check that what answers is a hub.
+check that what answers is a hub.  ``unreached`` says why none does.
 """
 
 from __future__ import annotations
@@ -12,22 +12,19 @@ from typing import Any, TypeVar
 import msgspec
 import treq
 from treq.client import HTTPClient
-from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.defer import TimeoutError as DeferredTimeout
-from twisted.internet.error import ConnectError, ConnectionRefusedError, DNSLookupError
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.client import ResponseFailed, ResponseNeverReceived
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IResponse
 
 from agentcom.client import replies
 from agentcom.client.errors import HubError, HubUnreachable
+from agentcom.client.unreached import TIMEOUT_S, unreached
 from agentcom.client.urls import HubURL
 from agentcom.errors import InvalidJSON
 from agentcom.wire.codec import decode_object
 
 T = TypeVar("T")
-TIMEOUT_S = 30.0
 
 
 class Transport:
@@ -49,15 +46,21 @@ class Transport:
         *,
         params: Mapping[str, str | int | None] | None = None,
         body: Mapping[str, Any] | None = None,
+        missing: str | None = None,
     ) -> T:
         """One request; its answer, if it is of that shape.
 
+        :param missing: the error code for a path that the hub does not have:
+            an id in it is none.
         :raises ClientError: it is not, or there is none, or it is an error.
         """
         response = await self._send(method, path, params, body)
         content = await self._body(response)
         if not 200 <= response.code < 300:
-            raise self._refusal(response.code, content)
+            refusal = self._refusal(response.code, content)
+            if missing and isinstance(refusal, HubError) and refusal.code == "not_found":
+                raise HubError(refusal.status, missing, refusal.fields)
+            raise refusal
         try:
             return replies.checked(decode_object(content), shape)
         except (InvalidJSON, msgspec.ValidationError) as e:
@@ -102,7 +105,7 @@ class Transport:
                 timeout=TIMEOUT_S,
             )
         except Exception as e:
-            raise self._unreachable(e) from e
+            raise unreached(self.url, e) from e
 
     async def _body(self, response: Any) -> bytes:
         content: Deferred[bytes] = treq.content(response)
@@ -110,7 +113,7 @@ class Transport:
         try:
             return await content
         except Exception as e:
-            raise self._unreachable(e) from e
+            raise unreached(self.url, e) from e
 
     def _refusal(self, status: int, content: bytes) -> HubError | HubUnreachable:
         try:
@@ -127,38 +130,3 @@ class Transport:
             "check --hub",
             may_have_arrived=True,
         )
-
-    def _unreachable(self, error: Exception) -> HubUnreachable:
-        if isinstance(error, ConnectionRefusedError):
-            return HubUnreachable(
-                f"no hub answers at {self.url}; start one with `twistd -n agentcom` or "
-                "name another with --hub"
-            )
-        if isinstance(error, DNSLookupError):
-            return HubUnreachable(f"the name {self.url.host!r} is not known; check --hub")
-        if isinstance(error, ConnectError):
-            return HubUnreachable(f"the hub at {self.url} cannot be reached: {error}")
-        if isinstance(error, (CancelledError, DeferredTimeout)):
-            return HubUnreachable(
-                f"the hub at {self.url} did not answer within {TIMEOUT_S:.0f} s",
-                may_have_arrived=True,
-            )
-        if isinstance(error, ResponseNeverReceived) and _by_tls(error):
-            return HubUnreachable(
-                f"no safe line to {self.url}: its certificate is not trusted here; one of your "
-                "own can be named in $SSL_CERT_FILE"
-            )
-        if isinstance(error, (ResponseNeverReceived, ResponseFailed)):
-            return HubUnreachable(
-                f"the line to the hub at {self.url} broke before its answer came",
-                may_have_arrived=True,
-            )
-        return HubUnreachable(
-            f"the hub at {self.url} cannot be used: {error or type(error).__name__}",
-            may_have_arrived=True,
-        )
-
-
-def _by_tls(error: ResponseNeverReceived) -> bool:
-    # By name, because pyOpenSSL is there only with Twisted's "tls" extra.
-    return any(type(reason.value).__module__ == "OpenSSL.SSL" for reason in error.reasons)

@@ -45,7 +45,11 @@ class HubURL:
         secure = _SECURE[parts.scheme]
         if port is None:
             port = 443 if secure else 80
-        return cls(secure, parts.hostname, port, parts.path.rstrip("/"))
+        prefix = parts.path.rstrip("/")
+        if parts.scheme in ("ws", "wss"):
+            # Agents of other makes are given the address of the WebSocket itself.
+            prefix = prefix.removesuffix("/ws")
+        return cls(secure, parts.hostname, port, prefix)
 
     def http(self, *path: str) -> str:
         """The URL of a route; every part of ``path`` is quoted by itself."""

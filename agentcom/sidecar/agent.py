@@ -9,15 +9,17 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from random import SystemRandom
-from typing import Any
+from typing import Any, NoReturn
 
 from twisted.internet.defer import Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.internet.endpoints import HostnameEndpoint, wrapClientTLS
 from twisted.internet.ssl import optionsForClientTLS
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from agentcom.client.backoff import Backoff
+from agentcom.client.unreached import unreached
 from agentcom.client.urls import HubURL
 from agentcom.sidecar.connector import Connector, GiveUp, TokenSource
 from agentcom.sidecar.desk import Desk
@@ -121,7 +123,10 @@ class Sidecar:
             endpoint = wrapClientTLS(optionsForClientTLS(self._url.host), endpoint)
         factory = LineFactory(self._url.websocket, session, self._reactor)
         connecting: Deferred[Any] = endpoint.connect(factory)
-        return connecting
+        return connecting.addErrback(self._unreached)
+
+    def _unreached(self, failure: Failure) -> NoReturn:
+        raise unreached(self._url, failure.value) from None
 
 
 def runner_for(reactor: Any, command: Sequence[str], environment: Mapping[str, str]) -> Runner:

@@ -13,6 +13,7 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from agentcom.client.backoff import Backoff
 from agentcom.client.errors import ClientError, HubError
@@ -67,7 +68,8 @@ def judge(agent_id: str, ending: Ending, *, first: bool, renewable: bool) -> Aga
         )
     else:
         detail = f" ({ending.reason or ending.code})" if ending.reason or ending.code else ""
-        return Again(f"the line to the hub is lost{detail}", ending.retry_after_s or 0.0)
+        what = "the line to the hub is lost" if ending.identified else "the hub took no line"
+        return Again(f"{what}{detail}", ending.retry_after_s or 0.0)
     if renewable:
         return Again(f"{problem}; asking for a new one", renew=True)
     if first:
@@ -79,7 +81,8 @@ def judge(agent_id: str, ending: Ending, *, first: bool, renewable: bool) -> Aga
 class Connector:
     """Runs sessions one after the other.
 
-    :param open_line: connects a session; what it returns fails if it cannot.
+    :param open_line: connects a session; what it returns fails with a sentence
+        if it cannot.
     :param tokens: gives the token; called with whether the last one is bad.
     :param renewable: whether ``tokens`` can give another one.
     """
@@ -137,16 +140,22 @@ class Connector:
                 raise
             return Again(str(e), renew=renew), None
         session = self.session = self._new_session(token)
+        unreached: list[str] = []
+
+        def failed(failure: Failure) -> None:
+            unreached.append(failure.getErrorMessage())
+            session.closed(None, unreached[0])
+
         if self._stopped:
             session.drop()
         else:
-            self._open_line(session).addErrback(
-                lambda failure: session.closed(None, failure.getErrorMessage())
-            )
+            self._open_line(session).addErrback(failed)
         ending = await session.ended
         self.session = None
         if self._stopped:
             return Again("stopped"), ending
+        if unreached:
+            return Again(unreached[0]), ending
         # A new token that is bad too is no reason for yet another one.
         renewable = self._renewable and not renew
         return judge(self._agent_id, ending, first=first, renewable=renewable), ending

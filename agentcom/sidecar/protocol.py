@@ -68,7 +68,11 @@ class AgentLine(WebSocketClientProtocol):
     def close(self, code: int, reason: str) -> None:
         # A transport with a producer would wait for it before it closes.
         self._stop_producing()
-        self.sendClose(code, reason)
+        if self.state == self.STATE_OPEN:
+            self.sendClose(code, reason)
+        else:
+            # Nobody has said hello yet: there is nothing to say goodbye to.
+            self.transport.abortConnection()
 
     def abort(self) -> None:
         self._stop_producing()

@@ -31,6 +31,7 @@ class MemoryRuntime(Runtime):
         self.script: list[Act] = []
         self.used: list[tuple[str, str | None]] = []
         self.stop: Callable[[], None] | None = None
+        self.going: list[Callable[[], None]] = []
 
     def connect(self, reactor: Any, url: HubURL, token: str | None) -> HubClient:
         self.used.append((str(url), token))
@@ -38,6 +39,15 @@ class MemoryRuntime(Runtime):
 
     def on_signals(self, reactor: Any, stop: Callable[[], None]) -> None:
         self.stop = stop
+
+    def before_stop(self, reactor: Any, call: Callable[[], None]) -> None:
+        self.going.append(call)
+
+    def signal(self) -> None:
+        """As SIGTERM does it: say so, then break all connections."""
+        for call in self.going:
+            call()
+        self.hub.cut()
 
     def run(self, main: Main) -> int:
         outcome: list[Any] = []

@@ -85,6 +85,14 @@ class AgentTests(CommandTestCase):
         self.environment["AGENTCOM_TOKEN"] = None
         self.assertIn("agentcom token create bot", self.error_of(*self.arguments))
 
+    def test_bad_id(self) -> None:
+        """An id that no token can be made for is a usage error; a reserved one is named."""
+        self.environment["AGENTCOM_TOKEN"] = None
+        (self.home / "admin.token").write_text("local")
+        for agent_id, told in (("bad id", "cannot be an agent's id"), ("admin", "is reserved")):
+            arguments = ("agent", "--agent-id", agent_id, "--exec", "true")
+            self.assertIn(told, self.error_of(*arguments, code=2))
+
     def test_given_up(self) -> None:
         """An agent that the hub will not have is a failure."""
         self.patch(StubSidecar, "error", GiveUp("the token was revoked"))

@@ -43,6 +43,10 @@ class HelpTests(SynchronousTestCase):
             self.assertIn(f"agentcom {' '.join(path)}", shown.output)
             self.assertIn("Example:", shown.output)
 
+    def test_agents_are_open_to_all(self) -> None:
+        """The help of the one command that asks for no token says so."""
+        self.assertIn("no token is asked for", CliRunner().invoke(cli, ["agents", "-h"]).output)
+
     def test_version(self) -> None:
         """The version is the package's."""
         self.assertIn(__version__, CliRunner().invoke(cli, ["--version"]).output)
@@ -82,6 +86,33 @@ class UsageTests(CommandTestCase):
             (("push", "bot", "x", "--metadata", "[1]"), "no JSON object"),
             (("push", "bot", "x", "--timeout", "5"), "--timeout goes with --wait"),
             (("push", "bot", "x", "--wait", "--timeout", "0"), "x>0"),
+            (("push", "bot", "x", "--wait", "--timeout", "nan"), "'nan' is not a number"),
+            (("push", "bot", "x", "--wait", "--timeout", "inf"), "'inf' is not a number"),
+            (("push", "bot", "x", "--wait", "--timeout", "abc"), "'abc' is not a number"),
+            (("push", "bot", "x", "--metadata", '{"n": NaN}'), "is not JSON"),
+            (("push", "bot", "x", "--metadata", '{"n": -Infinity}'), "is not JSON"),
+            (("push", "bot", "x", "--metadata", '{"n": "\\ud800"}'), "is not JSON"),
+            (("push", "bot", "x", "--metadata", '{"n": 1e999}'), "beyond 2^53"),
+            (("push", "bot", "x", "--metadata", '{"n": 9007199254740993}'), "beyond 2^53"),
+            (("push", "bot", "x", "--metadata", '{"n": 1%s}' % ("0" * 5000)), "beyond 2^53"),
+            (("push", "bot", ""), "it is empty"),
+            (("push", "", "x"), "it is empty"),
+            (("push", "bot", "\udcff"), "it is not UTF-8"),
+            (("push", "bot", "x", "--idempotency-key", ""), "it is empty"),
+            (("send", "bot", "\udcff"), "it is not UTF-8"),
+            (("tasks", "--limit", "x"), "'x' is not a whole number"),
+            (("token", "create", "bot", "--expires-in", "nan"), "'nan' is not a number"),
+            (("token", "create", "bot", "--expires-in", "1e30"), "is not in the range"),
+            (("token", "create", "bad id!"), "cannot be an agent's id"),
+            (("token", "create", "broadcast"), "'broadcast' is reserved"),
+            (("watch", "--topics", "foo"), "'foo' is not one of tasks, presence"),
+            (("watch", "--topics", ""), "'' is not one of"),
+            (("watch", "--after", "abc"), "EPOCH:NUMBER"),
+            (("watch", "--after", "-1"), "EPOCH:NUMBER"),
+            (("watch", "--after", "ep:x"), "EPOCH:NUMBER"),
+            (("watch", "--after", ""), "EPOCH:NUMBER"),
+            (("agent", "--agent-id", "", "--exec", "true"), "it is empty"),
+            (("agent", "--agent-id", "a", "--exec", "true", "--slots", "x"), "not a whole number"),
             (("tasks", "--status", "lost"), "'lost' is not one of"),
             (("tasks", "--limit", "0"), "x>=1"),
             (("token", "create"), "name the AGENT"),

@@ -76,7 +76,7 @@ class WaitTests(CommandTestCase):
         self.runtime.script = [self.live(event(1, "task_dead_letter"))]
         result = self.invoke("push", "bot", "do", "--wait")
         self.assertEqual(result.exit_code, 1)
-        self.assertIn("exit status 3", result.stdout)
+        self.assertIn("failed (dead_letter)\nexit status 3", result.stdout)
 
     def test_json(self) -> None:
         """--json shows the ended task and nothing else."""
@@ -144,6 +144,12 @@ class WaitTests(CommandTestCase):
         result = self.invoke("push", "bot", "do", "--wait")
         self.assertEqual(result.exit_code, 1)
         self.assertIn("what was pushed goes on", result.stderr)
+
+    def test_signal(self) -> None:
+        """SIGTERM says the same, and nothing about the line that it breaks."""
+        self.runtime.script = [self.runtime.signal]
+        result = self.invoke("push", "bot", "do", "--wait")
+        self.assertEqual(result.stderr, "Error: stopped waiting; what was pushed goes on\n")
 
     def test_hub_is_away(self) -> None:
         """With no hub to push to there is nothing to wait for."""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
+from twisted.internet.error import ReactorNotRunning
 from twisted.trial.unittest import SynchronousTestCase
 
 from agentcom.cli import runtime as runtime_module
@@ -20,6 +21,7 @@ class FakeReactor:
     def __init__(self) -> None:
         self.calls: list[tuple[Any, ...]] = []
         self.stopped = False
+        self.triggers: list[tuple[Any, ...]] = []
 
     def callWhenRunning(self, call: Callable[[], None]) -> None:
         self.calls.append((call,))
@@ -30,7 +32,12 @@ class FakeReactor:
     def callFromThread(self, call: Callable[[], None]) -> None:
         self.calls.append((call,))
 
+    def addSystemEventTrigger(self, *trigger: Any) -> None:
+        self.triggers.append(trigger)
+
     def stop(self) -> None:
+        if self.stopped:
+            raise ReactorNotRunning
         self.stopped = True
 
     def run(self) -> None:
@@ -85,6 +92,20 @@ class RuntimeTests(SynchronousTestCase):
         self.assertEqual(stops, [])
         self.reactor.run()
         self.assertEqual(stops, [1])
+
+    def test_before_stop(self) -> None:
+        """What breaks when the reactor stops is told before."""
+        self.runtime.before_stop(self.reactor, print)
+        self.assertEqual(self.reactor.triggers, [("before", "shutdown", print)])
+
+    def test_stopped_already(self) -> None:
+        """A coroutine that ends because of a signal finds the reactor stopped."""
+
+        async def main(reactor: Any) -> int:
+            reactor.stop()
+            return 0
+
+        self.assertEqual(self.runtime.run(main), 0)
 
     def test_connect(self) -> None:
         """A client is made for the address that was given."""

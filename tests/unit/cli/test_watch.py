@@ -28,7 +28,7 @@ class WatchTests(CommandTestCase):
         lines = self.output_of("watch").splitlines()
         self.assertTrue(lines[0].endswith("task_submitted  task-1  bot  description=d"))
         self.assertEqual(lines[2:4], ["    | a", "    | b"])
-        self.assertIn("events are missing here", lines[4])
+        self.assertEqual(lines[4], "events are missing here: those before ep:3 are gone")
 
     def test_json(self) -> None:
         """Each line is the event with the cursor that resumes after it."""
@@ -52,6 +52,28 @@ class WatchTests(CommandTestCase):
         self.assertIn("is back", result.stderr)
         self.assertTrue(self.hub.requests[0][0].endswith("after=0"))
         self.assertTrue(self.hub.requests[1][0].endswith("after=ep%3A1"))
+
+    def test_gap(self) -> None:
+        """A gap says what is true: the events are gone, or the cursor is of no use here."""
+        foreign = "is not from this hub's log; events follow from ep:3 on"
+        for cursor, told in (
+            ("ep:1", "those before ep:3 are gone"),
+            ("1", "those before ep:3 are gone"),
+            ("old:5", f"the cursor old:5 {foreign}"),
+            ("ep:10", f"the cursor ep:10 {foreign}"),
+            ("999999", f"the cursor 999999 {foreign}"),
+        ):
+            gap = json.dumps({"first": "ep:3", "last": "ep:9", "cursor": cursor}).encode()
+            self.runtime.script = [
+                lambda gap=gap: self.hub.stream(b"event: gap\ndata: %s\n\n" % gap)
+            ]
+            self.assertIn(told, self.output_of("watch", "--after", cursor))
+
+    def test_signal(self) -> None:
+        """SIGTERM ends it without a word about the line that it breaks."""
+        self.runtime.script = [self.runtime.signal]
+        result = self.invoke("watch")
+        self.assertEqual((result.exit_code, result.output), (0, ""))
 
     def test_refused(self) -> None:
         """A token that may not watch is a failure."""

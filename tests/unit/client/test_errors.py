@@ -27,6 +27,16 @@ class HubErrorTests(SynchronousTestCase):
         told = str(HubError(422, "validation_failed", {"errors": errors}))
         self.assertIn("agent_id: this field is required; body: wrong_type", told)
 
+    def test_lengths(self) -> None:
+        """A length is told in words, not in the validator's own."""
+        for detail, told in (
+            ("Expected `str` of length >= 1", "k: it may not be empty"),
+            ("Expected `str` of length >= 3", "k: it needs 3 characters"),
+            ("Expected `array` of length <= 8", "k: it may have at most 8 entries"),
+        ):
+            errors = [{"field": "k", "error": "invalid_value", "detail": detail}]
+            self.assertIn(told, str(HubError(422, "validation_failed", {"errors": errors})))
+
     def test_validation_without_errors(self) -> None:
         """Even a poor answer of this kind gives a sentence."""
         for errors in (None, [], ["odd"]):

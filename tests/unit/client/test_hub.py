@@ -6,14 +6,20 @@ from typing import Any
 
 from OpenSSL import SSL
 from twisted.internet.defer import Deferred
-from twisted.internet.error import ConnectError, ConnectionRefusedError, DNSLookupError
+from twisted.internet.error import (
+    ConnectError,
+    ConnectionRefusedError,
+    DNSLookupError,
+    TimeoutError,
+)
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 from twisted.web.client import ResponseNeverReceived
 
 from agentcom.client.errors import ClientError, HubError, HubUnreachable
 from agentcom.client.hub import connect
-from agentcom.client.transport import TIMEOUT_S
+from agentcom.client.unreached import TIMEOUT_S
+from agentcom.client.urls import HubURL
 from tests.unit.client.fakes import HALF, LOCAL, FakeHub, start
 
 TASK = {"id": "task-1", "description": "d", "status": "queued", "created_at": 1, "new": [1]}
@@ -139,12 +145,30 @@ class FailureTests(SynchronousTestCase):
             (ConnectError(string="no route"), "cannot be reached", False),
             (ResponseNeverReceived([Failure(ValueError())]), "broke before its answer", True),
             (ResponseNeverReceived([Failure(SSL.Error())]), "certificate is not trusted", False),
+            (TimeoutError(), "nothing answers at", False),
             (KeyError("odd"), "cannot be used", True),
         ):
             self.hub.down = cause
             error = self.refused(start(self.client.agents()))
             self.assertIn(told, str(error))
             self.assertEqual(error.may_have_arrived, may_have_arrived)
+
+    def test_plain_hub(self) -> None:
+        """Who meant http:// and said https:// is asked."""
+        self.hub.down = ResponseNeverReceived([Failure(ValueError())])
+        client = self.hub.client(HubURL.parse("https://127.0.0.1:4000"))
+        self.assertIn("is it http:// there?", str(self.refused(start(client.agents()))))
+
+    def test_strange_id(self) -> None:
+        """An id that leads to no route is one that the hub does not know."""
+        for asked, code in (
+            (self.client.task("../../health"), "task_not_found"),
+            (self.client.task_events(""), "task_not_found"),
+            (self.client.cancel("a/b"), "task_not_found"),
+            (self.client.revoke("a/b"), "token_not_found"),
+        ):
+            self.assertEqual(self.refused(start(asked), HubError).code, code)
+        self.assertEqual(self.hub.requests[0][0], "GET /api/tasks/..%2F..%2Fhealth")
 
     def test_silence(self) -> None:
         """A hub that does not answer is given up after a while."""

@@ -57,6 +57,15 @@ class EventStreamTests(SynchronousTestCase):
         stream.stop()
         self.successResultOf(running)
 
+    def test_closed_client(self) -> None:
+        """A client that closes ends its streams, and calls that no loss."""
+        client = self.hub.client()
+        running = start(client.events(self.notes).run())
+        self.hub.flush()
+        client.close()
+        self.successResultOf(running)
+        self.assertEqual(self.notes.said, ["opened"])
+
     def test_resumes(self) -> None:
         """After a cut the next stream begins where the last one ended."""
         stream, _ = self.begin()

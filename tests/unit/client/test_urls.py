@@ -20,6 +20,12 @@ class HubURLTests(SynchronousTestCase):
         url = HubURL.parse("https://hub.example/agents/")
         self.assertEqual(url.websocket, "wss://hub.example:443/agents/ws")
 
+    def test_websocket_address(self) -> None:
+        """The address that agents of other makes are given names the same hub."""
+        self.assertEqual(str(HubURL.parse("ws://h:4000/ws")), "http://h:4000")
+        self.assertEqual(HubURL.parse("wss://h/pre/ws/").websocket, "wss://h:443/pre/ws")
+        self.assertEqual(HubURL.parse("http://h/ws").websocket, "ws://h:80/ws/ws")
+
     def test_no_scheme(self) -> None:
         """A host and port alone are plain HTTP."""
         self.assertEqual(HubURL.parse("localhost:4000").http(), "http://localhost:4000")

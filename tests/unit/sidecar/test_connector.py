@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, succeed
-from twisted.internet.error import ConnectionRefusedError
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -37,6 +36,8 @@ class JudgeTests(SynchronousTestCase):
         self.assertEqual(self.judge(reason="gone").why, "the line to the hub is lost (gone)")
         self.assertEqual(self.judge(code=None).why, "the line to the hub is lost")
         self.assertEqual(self.judge(retry_after_s=7.0).at_least_s, 7.0)
+        never = self.judge(identified=False, reason="404")
+        self.assertEqual(never.why, "the hub took no line (404)")
 
     def test_replaced(self) -> None:
         """Two agents of one name do not fight: the older waits long."""
@@ -129,16 +130,16 @@ class ConnectorTests(SynchronousTestCase):
 
     def test_waits_longer_and_longer(self) -> None:
         """A hub that is away is tried for ever, ever more rarely."""
-        self.line = fail(ConnectionRefusedError())
+        self.line = fail(HubUnreachable("no hub answers"))
         running = self.begin()
         tried = []
         for _ in range(9):
-            self.line = fail(ConnectionRefusedError())
+            self.line = fail(HubUnreachable("no hub answers"))
             call = self.clock.getDelayedCalls()[0]
             tried.append(call.getTime() - self.clock.seconds())
             self.clock.advance(tried[-1])
         self.assertEqual(tried, [1, 2, 4, 8, 16, 32, 60, 60, 60])
-        self.assertIn("refused", self.warnings[0])
+        self.assertEqual(self.warnings[0], "no hub answers")
         self.assertNoResult(running)
 
     def test_stable_session_resets(self) -> None:

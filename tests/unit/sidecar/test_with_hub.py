@@ -9,9 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from twisted.internet.defer import Deferred, succeed
+from twisted.internet.defer import Deferred, fail, succeed
+from twisted.internet.error import ConnectionRefusedError
+from twisted.internet.testing import StringTransport
 from twisted.trial.unittest import SynchronousTestCase
 
+from agentcom.client.errors import HubUnreachable
 from agentcom.client.urls import HubURL
 from agentcom.sidecar import agent as sidecar_agent
 from agentcom.sidecar.agent import END_LIMIT_S, SAME_WISH_S, Sidecar, runner_for
@@ -261,6 +264,36 @@ class OpenLineTests(SynchronousTestCase):
             secure = self.successResultOf(sidecar._open_line(session))
             self.assertEqual(secure, text.startswith("https"))
         self.assertEqual(made, [("hub.example", 1), ("hub.example", 2), ("tls",)])
+
+    def test_unreached(self) -> None:
+        """An agent says in the same words as every command why no hub answers."""
+
+        class Endpoint:
+            def __init__(self, *where: Any) -> None:
+                """Nobody is there."""
+
+            def connect(self, factory: Any) -> Deferred[Any]:
+                return fail(ConnectionRefusedError())
+
+        self.patch(sidecar_agent, "HostnameEndpoint", Endpoint)
+        runner: Any = FakeRunner()
+        url = HubURL.parse("http://hub.example:1")
+        sidecar = Sidecar(MemoryHub().clock, url, Identity("b"), runner, 1, _no_token)
+        session: Any = None
+        failure = self.failureResultOf(sidecar._open_line(session), HubUnreachable)
+        self.assertIn("no hub answers at http://hub.example:1", failure.getErrorMessage())
+
+    def test_stop_before_hello(self) -> None:
+        """A line on which nobody has answered yet can be closed; it is cut."""
+        runner: Any = FakeRunner()
+        clock = MemoryHub().clock
+        sidecar = Sidecar(clock, HubURL.parse("h:1"), Identity("b"), runner, 1, _no_token)
+        session = sidecar._connector._new_session("t")
+        line = LineFactory("ws://h:1/ws", session, clock).buildProtocol(None)
+        transport = StringTransport()
+        line.makeConnection(transport)
+        line.close(1000, "the agent stops")
+        self.assertTrue(transport.disconnected)
 
     def test_runner(self) -> None:
         """The real runner starts processes with the reactor that it is given."""
