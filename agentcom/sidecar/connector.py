@@ -37,11 +37,13 @@ class Again:
     :ivar why: a sentence for the log.
     :ivar at_least_s: to wait before the backoff's own delay.
     :ivar renew: whether to ask for a new token first.
+    :ivar at_once: there is nothing to wait for.
     """
 
     why: str
     at_least_s: float = 0.0
     renew: bool = False
+    at_once: bool = False
 
 
 def judge(agent_id: str, ending: Ending, *, first: bool, renewable: bool) -> Again:
@@ -71,7 +73,7 @@ def judge(agent_id: str, ending: Ending, *, first: bool, renewable: bool) -> Aga
         what = "the line to the hub is lost" if ending.identified else "the hub took no line"
         return Again(f"{what}{detail}", ending.retry_after_s or 0.0)
     if renewable:
-        return Again(f"{problem}; asking for a new one", renew=True)
+        return Again(f"{problem}; asking for a new one", renew=True, at_once=True)
     if first:
         raise GiveUp(f"{problem}; make one with `agentcom token create {agent_id}`")
     # It was good before, so the hub's data may be on its way back.
@@ -112,7 +114,7 @@ class Connector:
         """Stay connected until :meth:`stop`.
 
         :raises GiveUp: the hub will not have this agent.
-        :raises ClientError: no token can be had.
+        :raises ClientError: the hub will make no first token.
         """
         first, renew = True, False
         while not self._stopped:
@@ -136,8 +138,10 @@ class Connector:
         try:
             token = await self._tokens(renew)
         except ClientError as e:
-            if isinstance(e, HubError) and not e.passing:
+            if first and isinstance(e, HubError) and not e.passing:
                 raise
+            # Known before, it goes on: the hub's data may be on its way back,
+            # and what runs here must not be lost for it.
             return Again(str(e), renew=renew), None
         session = self.session = self._new_session(token)
         unreached: list[str] = []
@@ -161,8 +165,7 @@ class Connector:
         return judge(self._agent_id, ending, first=first, renewable=renewable), ending
 
     async def _rest(self, again: Again, clock: IReactorTime) -> None:
-        # A fresh token has nothing to wait for.
-        delay = 0.0 if again.renew else self._backoff.next_delay(again.at_least_s)
+        delay = 0.0 if again.at_once else self._backoff.next_delay(again.at_least_s)
         self.log.warn("{why}; next try in {delay:.1f} s", why=again.why, delay=delay)
         pause: Deferred[None] = Deferred()
         self._pause = pause, clock.callLater(delay, self._wake)

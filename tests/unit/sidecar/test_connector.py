@@ -207,6 +207,30 @@ class ConnectorTests(SynchronousTestCase):
         self.token_error = HubError(401, "unauthorized", {})
         self.failureResultOf(self.begin(renewable=True), HubError)
 
+    def test_no_token_to_be_had_later(self) -> None:
+        """A hub that refuses token and new token of an agent which it knew does not end it."""
+        running = self.begin(renewable=True)
+        self.end()
+        self.clock.advance(1)
+        self.refuse()
+        self.token_error = HubError(401, "unauthorized", {})
+        self.clock.advance(0)
+        self.assertNoResult(running)
+        self.token_error = None
+        self.clock.advance(60)
+        self.assertNoResult(running)
+        self.assertEqual((self.asked[-1], len(self.sessions)), (True, 3))
+
+    def test_asks_for_a_new_token_with_pauses(self) -> None:
+        """While no new token can be had, it is asked for ever less often."""
+        running = self.begin(renewable=True)
+        self.refuse()
+        self.token_error = HubUnreachable("away")
+        for _ in range(20):
+            self.clock.advance(0)
+        self.assertEqual(self.asked, [False, True])
+        self.assertNoResult(running)
+
     def test_stop_in_a_session(self) -> None:
         """Stopping hangs up and ends."""
         running = self.begin()
