@@ -18,8 +18,9 @@ from agentcom.http.events import EventRoutes
 from agentcom.http.pages import PageRoutes
 from agentcom.http.routing import Api
 from agentcom.http.tasks import TaskRoutes
-from agentcom.hub.hub import Hub
+from agentcom.hub.hub import Hub, Settings
 from agentcom.hub.link import Roster
+from agentcom.hub.submissions import HOLD_S
 from agentcom.site import AgentComSite, make_site
 from agentcom.store.interface import Store
 from agentcom.wire.frames import Limits
@@ -27,9 +28,6 @@ from agentcom.ws.factory import AgentFactory
 
 MAX_TASK = 512 * 1024
 """Bytes of one encoded task (PROTOCOL.md section 3)."""
-
-HOLD_S = 30.0
-"""Seconds that a vanished agent keeps a task, unless the task says otherwise."""
 
 
 class Assembly:
@@ -48,7 +46,12 @@ class Assembly:
         wall: Callable[[], float] | None = None,
     ) -> None:
         agents: Roster = {}
-        self.hub = Hub(store, clock, ids, agents, config.presence_limit, wall)
+        settings = Settings(
+            presence_limit=config.presence_limit,
+            max_queued=config.max_queued,
+            retain_s=config.retain_s,
+        )
+        self.hub = Hub(store, clock, ids, agents, settings, wall)
         limits = Limits(
             max_frame_bytes=config.max_frame,
             max_task_bytes=MAX_TASK,

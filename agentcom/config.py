@@ -32,6 +32,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     :ivar listen: Twisted server endpoint strings.
     :ivar database: the SQLite file.
     :ivar min_free: bytes of free disk under which no new work is taken.
+    :ivar max_queued: tasks that may wait.
+    :ivar retain_s: seconds that ended tasks are kept, ``None`` for ever.
     :ivar presence_limit: agents up to which ``presence: auto`` gets events.
     :ivar drain_s: seconds that a stop may take.
     :ivar send_buffer: bytes that may wait for an agent that reads slowly.
@@ -43,6 +45,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     data_dir: Path
     database: Path
     min_free: int = 256 * MIB
+    max_queued: int = 2_000_000
+    retain_s: float | None = 30 * 86_400.0
     presence_limit: int = 200
     open_registration: bool = False
     drain_s: float = 10.0
@@ -88,6 +92,23 @@ def number(name: str, text: str, least: float, most: float, *, whole: bool = Fal
         raise StartError(f"--{name} must be {kind}, not {text[:SHOWN]!r}") from None
     if not least <= value <= most:
         raise StartError(f"--{name} must be from {least:g} to {most:g}, not {text[:SHOWN]}")
+    return value
+
+
+def duration(name: str, text: str, least: float, most: float) -> float:
+    """An option's time in seconds: ``90``, ``45s``, ``10m``, ``12h``, ``30d``.
+
+    :raises StartError: it is none, or out of bounds.
+    """
+    factor = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}.get(text[-1:])
+    try:
+        value = float(text) if factor is None else float(text[:-1]) * factor
+    except (ValueError, OverflowError):
+        raise StartError(f"--{name} must be a time such as 30d, not {text[:SHOWN]!r}") from None
+    if not least <= value <= most:
+        raise StartError(
+            f"--{name} must be from {least:g} s to {most / 86_400:g} d, not {text[:SHOWN]}"
+        )
     return value
 
 

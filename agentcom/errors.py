@@ -153,6 +153,12 @@ class StoreUnavailable(AgentComError):
     code = "store_unavailable"
 
 
+class QueueFull(AgentComError):
+    """More tasks wait than the hub can keep; it takes no further one now."""
+
+    code = "queue_full"
+
+
 class HubStopping(AgentComError):
     """The hub is draining and takes nothing new."""
 

@@ -21,7 +21,7 @@ from twisted.web.server import Request, Site
 from agentcom import errors
 from agentcom.http.errors import status_of
 from agentcom.http.routing import MAX_BODY, Answer, Api, Route, respond
-from agentcom.wire.codec import encode
+from agentcom.wire.codec import encode, is_utf8
 from agentcom.ws.factory import AgentFactory
 
 LINGER_S = 1.0
@@ -67,9 +67,9 @@ class BoundedRequest(Request):
     def process(self) -> None:
         # Klein would log a traceback for either.
         wrong: Answer | None = None
-        if not _is_text(unquote_to_bytes(self.uri.partition(b"?")[0])):
+        if not is_utf8(unquote_to_bytes(self.uri.partition(b"?")[0])):
             wrong = Answer(404, errors.NotFound("the path is not UTF-8").body())
-        elif not _is_text(self.getHeader(b"host") or b""):
+        elif not is_utf8(self.getHeader(b"host") or b""):
             wrong = Answer(400, {"error": "invalid_host", "detail": "the Host is not UTF-8"})
         if wrong is not None:
             body = respond(self, wrong)
@@ -176,16 +176,6 @@ def make_site(api: Api, factory: AgentFactory, clock: IReactorTime) -> AgentComS
         timeout=IDLE_S,
         parsePOSTFormSubmission=False,
     )
-
-
-def _is_text(value: bytes) -> bool:
-    if value.isascii():
-        return True
-    try:
-        value.decode("utf-8")
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def _handshake_error(request: Request) -> str | None:

@@ -28,6 +28,7 @@ from agentcom.config import (
     Config,
     data_dir_of,
     database_of,
+    duration,
     number,
     size,
 )
@@ -41,7 +42,7 @@ Examples:
   twistd -n --pidfile= agentcom
   twistd -n --pidfile= agentcom --listen tcp:4000:interface=0.0.0.0
   twistd -n --pidfile= agentcom --listen ssl:4443:privateKey=key.pem:certKey=cert.pem
-  twistd -n --pidfile= agentcom --data-dir /var/lib/agentcom
+  twistd -n --pidfile= agentcom --data-dir /var/lib/agentcom --retain 7d
 """
 
 log = Logger()
@@ -57,6 +58,8 @@ class Options(usage.Options):
         ["database", None, None, "URL of the database [sqlite, in the data directory]"],
         ["min-free", None, "256MiB", "Take no new work with less free disk than this"],
         ["presence-limit", None, "200", "Agents up to which all of them hear of each other"],
+        ["max-queued", None, "2000000", "Tasks that may wait; some 350 bytes of memory each"],
+        ["retain", None, "30d", "Forget tasks so long after their end, or: forever"],
         ["drain-limit", None, "10", "Seconds that a stop may take"],
         ["max-frame", None, "1MiB", "Largest WebSocket frame of an agent"],
         ["send-buffer", None, "8MiB", "What may wait for an agent that reads slowly"],
@@ -109,6 +112,10 @@ class Options(usage.Options):
             presence_limit=int(
                 number("presence-limit", self["presence-limit"], 0, 1e6, whole=True)
             ),
+            max_queued=int(number("max-queued", self["max-queued"], 1, 1e9, whole=True)),
+            retain_s=None
+            if self["retain"] == "forever"
+            else duration("retain", self["retain"], 60, 36_500 * 86_400),
             open_registration=bool(self["open-registration"]),
             drain_s=number("drain-limit", self["drain-limit"], 0, 3600),
             max_frame=size("max-frame", self["max-frame"], LEAST_BUFFER, MOST_FRAME),

@@ -26,7 +26,8 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
 
     :ivar connected_at: Unix milliseconds of the first ``identify`` of this
         presence; a replacement of the connection keeps it.
-    :ivar slots: how many tasks the agent takes at a time, 1 or more.
+    :ivar slots: how many tasks the agent takes at a time; 0 for one that only
+        submits.
     """
 
     agent_id: str
@@ -38,7 +39,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     presence: Presence = Presence.AUTO
     connected_at: int = 0
 
-    def info(self, *, running: int, draining: bool) -> dict[str, Any]:
+    def info(self, *, running: int, draining: bool, unresponsive: bool) -> dict[str, Any]:
         """AgentInfo: the five fields of version 1, then state, slots, running."""
         return {
             "agent_id": self.agent_id,
@@ -46,7 +47,13 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
             "status": self.status,
             "capabilities": list(self.capabilities),
             "connected_at": self.connected_at,
-            "state": "draining" if draining else ("busy" if running else "idle"),
+            "state": "unresponsive"
+            if unresponsive
+            else "draining"
+            if draining
+            else "busy"
+            if running
+            else "idle",
             "slots": self.slots,
             "running": running,
             "labels": self.labels,

@@ -37,6 +37,8 @@ class Fail(msgspec.Struct, frozen=True):
     """The attempt failed; ``reported`` unless the hub itself decided so.
 
     ``result`` is JSON: what it found out all the same.
+
+    :ivar jitter: from 0 to 1, for the wait before the next attempt.
     """
 
     error: str
@@ -44,6 +46,7 @@ class Fail(msgspec.Struct, frozen=True):
     retryable: bool = True
     reported: bool = True
     result: bytes | None = None
+    jitter: float = 1.0
 
 
 class Reject(msgspec.Struct, frozen=True):
@@ -71,9 +74,21 @@ class Reassign(msgspec.Struct, frozen=True):
 
 
 class Requeue(msgspec.Struct, frozen=True):
-    """The hub takes the task back.  ``reason`` is told in the event."""
+    """The task is taken back at nobody's fault.  ``reason`` is told in the event.
+
+    :ivar by: who asked for it, ``None`` where the hub decided.
+    :ivar note: why, in the words of whoever asked.
+    """
 
     reason: str
+    by: str | None = None
+    note: str | None = None
+
+
+class Retry(msgspec.Struct, frozen=True):
+    """A dead letter is given a new series of attempts."""
+
+    by: str
 
 
 class Cancel(msgspec.Struct, frozen=True):
@@ -84,7 +99,7 @@ class Cancel(msgspec.Struct, frozen=True):
 
 
 class Expire(msgspec.Struct, frozen=True):
-    """Its time ran out while it waited."""
+    """Its time ran out.  ``reason`` is ``deadline`` or ``queue_timeout``."""
 
     reason: str
 
@@ -99,6 +114,7 @@ Change = (
     | Recover
     | Reassign
     | Requeue
+    | Retry
     | Cancel
     | Expire
 )

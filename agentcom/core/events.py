@@ -26,6 +26,7 @@ TASK_REQUEUED = "task_requeued"
 TASK_CANCELLED = "task_cancelled"
 TASK_DEAD_LETTER = "task_dead_letter"
 TASK_EXPIRED = "task_expired"
+TASK_DELETED = "task_deleted"
 OUTPUT_TRUNCATED = "output_truncated"
 
 AGENT_JOINED = "agent_joined"
@@ -36,7 +37,7 @@ HUB_STARTED = "hub_started"
 TERMINAL_EVENTS = frozenset({TASK_COMPLETE, TASK_CANCELLED, TASK_DEAD_LETTER, TASK_EXPIRED})
 
 
-class Draft(msgspec.Struct, frozen=True):
+class Draft(msgspec.Struct, frozen=True, gc=False):
     """An event that is not in the log yet.
 
     :ivar timestamp: Unix milliseconds.
@@ -52,7 +53,7 @@ class Draft(msgspec.Struct, frozen=True):
     payload: bytes = b"{}"
 
 
-class Event(msgspec.Struct, frozen=True):
+class Event(msgspec.Struct, frozen=True, gc=False):
     """An event of the log, as clients see it.
 
     :ivar seq: its place in the log; null for what is shown to live watchers
@@ -86,3 +87,8 @@ def numbered(draft: Draft, seq: int | None) -> Event:
 def payload(**fields: Any) -> bytes:
     """Encode an event's own fields; those that are ``None`` are left out."""
     return msgspec.json.encode({k: v for k, v in fields.items() if v is not None})
+
+
+def payload_of(event: Event) -> dict[str, Any]:
+    """An event's own fields, decoded."""
+    return msgspec.json.decode(event.payload, type=dict[str, Any])

@@ -44,6 +44,10 @@ class Ids:
         """A new token: 256 random bits in hex."""
         return self._random_bytes(32).hex()
 
+    def fraction(self) -> float:
+        """A number from 0 up to 1."""
+        return int(self._take(4), 16) / 2**32
+
     def epoch(self) -> str:
         """A new epoch of the event log."""
         return self._take(4)

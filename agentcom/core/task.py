@@ -9,7 +9,6 @@ agent's report may ask at all is decided before, in ``core/fence.py``.
 from __future__ import annotations
 
 from collections.abc import Callable
-from enum import StrEnum
 from typing import Any
 
 import msgspec
@@ -28,8 +27,14 @@ from agentcom.core.changes import (
     Recover,
     Reject,
     Requeue,
+    Retry,
 )
 from agentcom.core.events import Draft, payload
+from agentcom.core.matching import NOTHING
+from agentcom.core.retry import delay_ms
+from agentcom.core.state import ENDED, HELD, Ending, Priority, Status, Task
+
+__all__ = ["ENDED", "HELD", "TRANSITIONS", "Ending", "Priority", "Status", "Task", "apply"]
 
 MAX_REQUEUES = 100
 """Requeues that are nobody's fault, before ``requeue_limit`` (section 3.2)."""
@@ -39,96 +44,6 @@ OUTPUT_KEPT = 4 * 1024 * 1024
 
 DESCRIPTION_IN_EVENT = 200
 """Characters of the description that ``task_submitted`` shows."""
-
-
-class Status(StrEnum):
-    """Where a task is in its life (PROTOCOL.md section 4, Task object)."""
-
-    QUEUED = "queued"
-    ASSIGNED = "assigned"
-    WORKING = "working"
-    COMPLETED = "completed"
-    DEAD_LETTER = "dead_letter"
-    CANCELLED = "cancelled"
-    EXPIRED = "expired"
-
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more happens to the task by itself."""
-        return self in ENDED
-
-    @property
-    def held(self) -> bool:
-        """Whether an agent has the task now."""
-        return self in HELD
-
-
-ENDED = frozenset({Status.COMPLETED, Status.DEAD_LETTER, Status.CANCELLED, Status.EXPIRED})
-HELD = frozenset({Status.ASSIGNED, Status.WORKING})
-
-
-class Priority(StrEnum):
-    """What goes first when several tasks wait."""
-
-    URGENT = "urgent"
-    HIGH = "high"
-    NORMAL = "normal"
-    LOW = "low"
-
-
-class Ending(msgspec.Struct, frozen=True):
-    """The report that ended the last attempt, for rule 2 of section 3.2.
-
-    :ivar kind: the report's type.
-    :ivar answer: what it was answered, to be said again to a repetition.
-    """
-
-    kind: str
-    agent_id: str
-    generation: int
-    answer: str
-
-
-class Task(msgspec.Struct, frozen=True, kw_only=True):
-    """One task.  Times are Unix milliseconds.
-
-    :ivar metadata: JSON object, as it came.
-    :ivar result: JSON value that the agent sent when the last attempt ended.
-    :ivar pinned: the only agent that may have it, ``None`` for any.
-    :ivar agent_id: the assignee; while queued, the agent that had it last.
-    :ivar generation: the fencing token: 0 before the first assignment.
-    :ivar attempts: attempts begun and not given back.
-    :ivar requeues: requeues that were nobody's fault and count to the limit.
-    :ivar recover_due: when the attempt fails unless something is heard of it.
-    :ivar hold_s: seconds that a vanished agent keeps the task.
-    """
-
-    id: str
-    description: str
-    submitted_by: str
-    created_at: int
-    updated_at: int
-    status: Status = Status.QUEUED
-    metadata: bytes = b"{}"
-    priority: Priority = Priority.NORMAL
-    origin: str = "push"
-    pinned: str | None = None
-    agent_id: str | None = None
-    generation: int = 0
-    attempts: int = 0
-    max_attempts: int = 1
-    progress: float | None = None
-    result: bytes | None = None
-    tokens_used: int | None = None
-    last_error: str | None = None
-    assigned_at: int | None = None
-    hold_s: float = 30.0
-    requeues: int = 0
-    recover_due: int | None = None
-    output_bytes: int = 0
-    ending: Ending | None = None
-    idempotency_key: str | None = None
-    body_hash: str | None = None
 
 
 Applied = tuple[Task, list[Draft]]
@@ -149,7 +64,8 @@ TRANSITIONS: dict[type, frozenset[Status]] = {
     Reassign: HELD,
     Requeue: HELD,
     Cancel: HELD | {Status.QUEUED},
-    Expire: frozenset({Status.QUEUED}),
+    Expire: HELD | {Status.QUEUED},
+    Retry: frozenset({Status.DEAD_LETTER}),
 }
 
 # An agent that is away says nothing of the task, so these cost a task that
@@ -170,6 +86,9 @@ def submitted(task: Task) -> list[Draft]:
                 origin=task.origin,
                 pinned=task.pinned,
                 max_attempts=task.max_attempts,
+                needs=None if task.needs is NOTHING else task.needs,
+                not_before=task.terms.not_before,
+                deadline=task.terms.deadline,
             ),
         )
     ]
@@ -198,6 +117,8 @@ def _assign(task: Task, change: Assign, now: int) -> Applied:
         progress=None,
         assigned_at=now,
         updated_at=now,
+        ready_at=None,
+        expires_at=task.deadline,
         recover_due=None,
     )
     return new, [_draft(new, events.TASK_ASSIGNED, b'{"attempt":%d}' % new.attempts)]
@@ -251,6 +172,8 @@ def _complete(task: Task, change: Complete, now: int) -> Applied:
         result=change.result,
         tokens_used=change.tokens_used,
         updated_at=now,
+        ready_at=None,
+        expires_at=None,
         recover_due=None,
         ending=_ending(task, events.TASK_COMPLETE, "complete"),
     )
@@ -261,6 +184,7 @@ def _complete(task: Task, change: Complete, now: int) -> Applied:
 def _fail(task: Task, change: Fail, now: int) -> Applied:
     attempts = _attempts_at_end(task)
     again = change.retryable and attempts < task.max_attempts
+    ready_at = now + delay_ms(task.terms.backoff, attempts, change.jitter) if again else None
     new = msgspec.structs.replace(
         task,
         status=Status.QUEUED if again else Status.DEAD_LETTER,
@@ -268,6 +192,8 @@ def _fail(task: Task, change: Fail, now: int) -> Applied:
         last_error=change.error,
         result=change.result,
         updated_at=now,
+        ready_at=ready_at,
+        expires_at=expiry(task, ready_at) if ready_at is not None else None,
         recover_due=None,
         # What the hub decided bears no report's name, so no report repeats it.
         ending=_ending(
@@ -281,7 +207,7 @@ def _fail(task: Task, change: Fail, now: int) -> Applied:
     )
     why = "attempts_exhausted" if change.retryable else "not_retryable"
     end = (
-        _draft(new, events.TASK_REQUEUED, payload(reason="retry"))
+        _draft(new, events.TASK_REQUEUED, payload(reason="retry", ready_at=ready_at))
         if again
         else _draft(new, events.TASK_DEAD_LETTER, payload(reason=why, error=change.error))
     )
@@ -301,6 +227,8 @@ def _recover(task: Task, change: Recover, now: int) -> Applied:
         ending=None,
         status=Status.WORKING,
         attempts=_attempts_at_end(task),
+        ready_at=None,
+        expires_at=task.deadline,
         recover_due=change.due,
         updated_at=now,
     )
@@ -316,16 +244,31 @@ def _reassign(task: Task, change: Reassign, now: int) -> Applied:
 
 
 def _requeue(task: Task, change: Requeue, now: int) -> Applied:
-    return _back(task, change.reason, now)
+    return _back(task, change.reason, now, change.by, change.note)
+
+
+def _retry(task: Task, change: Retry, now: int) -> Applied:
+    fresh = msgspec.structs.replace(
+        task,
+        status=Status.QUEUED,
+        series=task.series + 1,
+        attempts=0,
+        requeues=0,
+        progress=None,
+        updated_at=now,
+    )
+    new = msgspec.structs.replace(fresh, expires_at=expiry(fresh, now))
+    told = payload(reason="retried", by=change.by, series=new.series)
+    return new, [_draft(new, events.TASK_REQUEUED, told)]
 
 
 def _cancel(task: Task, change: Cancel, now: int) -> Applied:
-    new = msgspec.structs.replace(task, status=Status.CANCELLED, updated_at=now, recover_due=None)
+    new = _ended(task, Status.CANCELLED, now)
     return new, [_draft(new, events.TASK_CANCELLED, payload(by=change.by, reason=change.reason))]
 
 
 def _expire(task: Task, change: Expire, now: int) -> Applied:
-    new = msgspec.structs.replace(task, status=Status.EXPIRED, updated_at=now)
+    new = _ended(task, Status.EXPIRED, now)
     return new, [_draft(new, events.TASK_EXPIRED, payload(reason=change.reason))]
 
 
@@ -341,10 +284,31 @@ _STEPS: dict[type, Callable[[Task, Any, int], Applied]] = {
     Requeue: _requeue,
     Cancel: _cancel,
     Expire: _expire,
+    Retry: _retry,
 }
 
 
-def _back(task: Task, reason: str, now: int) -> Applied:
+def expiry(task: Task, ready_at: int) -> int | None:
+    """When a task that waits ends by itself.
+
+    :param ready_at: from when on it may be given to somebody, Unix milliseconds.
+    """
+    deadline, timeout_s = task.deadline, task.terms.queue_timeout_s
+    if timeout_s is None:
+        return deadline
+    timeout = ready_at + int(timeout_s * 1000)
+    return timeout if deadline is None else min(deadline, timeout)
+
+
+def _ended(task: Task, status: Status, now: int) -> Task:
+    return msgspec.structs.replace(
+        task, status=status, updated_at=now, ready_at=None, expires_at=None, recover_due=None
+    )
+
+
+def _back(
+    task: Task, reason: str, now: int, by: str | None = None, note: str | None = None
+) -> Applied:
     """To the queue at nobody's fault: the attempt is given back, the requeue counted."""
     counts = not (task.pinned is not None and reason in _ABSENCE)
     requeues = task.requeues + counts
@@ -356,12 +320,15 @@ def _back(task: Task, reason: str, now: int) -> Applied:
         requeues=requeues,
         last_error="requeue_limit" if over else task.last_error,
         updated_at=now,
+        ready_at=None,
+        expires_at=None if over else expiry(task, now),
         recover_due=None,
     )
     if over:
         end = payload(reason="requeue_limit", last_requeue=reason)
         return new, [_draft(new, events.TASK_DEAD_LETTER, end)]
-    return new, [_draft(new, events.TASK_REQUEUED, payload(reason=reason, requeues=requeues))]
+    told = payload(reason=reason, by=by, note=note, requeues=requeues)
+    return new, [_draft(new, events.TASK_REQUEUED, told)]
 
 
 def _attempts_at_end(task: Task) -> int:

@@ -13,6 +13,9 @@ from agentcom.wire.http import PostMessage
 
 SERVICE = "agent_com"
 
+TASKS_SHOWN = 1_000
+"""Tasks of one agent that are shown with it."""
+
 
 class AgentRoutes:
     """Health, readiness, agents, messages."""
@@ -74,16 +77,14 @@ class AgentRoutes:
         shown: dict[str, Any] = {"agent_id": agent_id, "state": "away"}
         if link is not None:
             shown = {**self._hub.info(link), **link.newest}
-        live = self._hub.ledger.live
-        ids = [*holding.held, *holding.waiting] if holding is not None else []
         shown["tasks"] = [
             {
-                "task_id": task_id,
-                "status": live[task_id].status,
-                "generation": live[task_id].generation,
-                "progress": live[task_id].progress,
+                "task_id": task.id,
+                "status": task.status,
+                "generation": task.generation,
+                "progress": task.progress,
             }
-            for task_id in ids
+            for task in self._hub.tasks_of(agent_id, TASKS_SHOWN)
         ]
         return Answer(200, shown)
 

@@ -22,6 +22,7 @@ STATUS: dict[type[e.AgentComError], int] = {
     e.AgentIdTaken: 409,
     e.IdempotencyConflict: 409,
     e.InvalidState: 409,
+    e.QueueFull: 429,
     e.StoreUnavailable: 503,
     e.HubStopping: 503,
 }

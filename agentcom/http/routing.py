@@ -250,7 +250,7 @@ def invalid_query(name: str, detail: str) -> errors.ValidationFailed:
 def _refusal(request: Request, error: errors.AgentComError) -> bytes:
     status = status_of(error)
     headers: tuple[tuple[bytes, bytes], ...] = ()
-    if status == 503:
+    if status in (429, 503):
         headers = ((b"retry-after", b"%d" % RETRY_AFTER_S),)
     elif status == 401:
         headers = ((b"www-authenticate", b"Bearer"),)

@@ -1,50 +1,28 @@
-"""Push a task to an agent; read tasks; cancel one."""
+"""Read tasks, learn why one waits, cancel one; with the routes of the queue."""
 
 from __future__ import annotations
 
-from typing import Any
-
-from msgspec import Raw
-
-from agentcom.core.task import Priority, Status, Task
+from agentcom.core.state import Status, Task
 from agentcom.core.tokens import SUBMIT
-from agentcom.errors import InvalidState, TaskNotFound, ValidationFailed
-from agentcom.http.routing import Answer, Call, Route, invalid_query
+from agentcom.errors import TaskNotFound
+from agentcom.http.deadletters import DeadLetterRoutes
+from agentcom.http.queue import QueueRoutes
+from agentcom.http.routing import Answer, Call, Route
+from agentcom.http.shown import (
+    CURSOR_MOST,
+    PAGE,
+    PAGE_MOST,
+    cursor,
+    one_of,
+    task_list,
+    task_object,
+)
 from agentcom.hub.hub import Hub
-from agentcom.store.interface import PAGE_BYTES, TaskFilter, event_weight, task_weight
 from agentcom.wire.codec import cut
-from agentcom.wire.http import CancelTask, PushTask
+from agentcom.wire.http import CancelTask
 
-PAGE = 100
-PAGE_MOST = 1_000
-
-
-def task_object(task: Task) -> dict[str, Any]:
-    """The Task object of PROTOCOL.md section 4."""
-    return {
-        "id": task.id,
-        "description": task.description,
-        "metadata": Raw(task.metadata),
-        "priority": task.priority,
-        "status": task.status,
-        "agent_id": task.agent_id,
-        "generation": task.generation,
-        "attempts": task.attempts,
-        "max_attempts": task.max_attempts,
-        "progress": task.progress,
-        "result": None if task.result is None else Raw(task.result),
-        "tokens_used": task.tokens_used,
-        "last_error": task.last_error,
-        "submitted_by": task.submitted_by,
-        "created_at": task.created_at,
-        "updated_at": task.updated_at,
-        "assigned_at": task.assigned_at,
-        "pinned": task.pinned,
-        "origin": task.origin,
-        "hold_s": task.hold_s,
-        "requeues": task.requeues,
-        "idempotency_key": task.idempotency_key,
-    }
+AGENTS_EXPLAINED = 100
+AGENTS_EXPLAINED_MOST = 1_000
 
 
 class TaskRoutes:
@@ -55,22 +33,23 @@ class TaskRoutes:
 
     def __init__(self, hub: Hub, max_task: int) -> None:
         self._hub = hub
-        self._max_task = max_task
+        self._queue = QueueRoutes(hub, max_task)
+        self._dead_letters = DeadLetterRoutes(hub)
 
     def routes(self) -> list[Route]:
         """What is served, and what each needs."""
         return [
-            Route(
-                method="POST",
-                path="/api/admin/push-task",
-                name="push_task",
-                scope=SUBMIT,
-                body=PushTask,
-                required=("agent_id", "description"),
-                handler=self.push,
-            ),
+            *self._queue.routes(),
+            *self._dead_letters.routes(),
             Route(
                 method="GET", path="/api/tasks", name="list_tasks", scope=SUBMIT, handler=self.list
+            ),
+            Route(
+                method="GET",
+                path="/api/tasks/stats",
+                name="task_stats",
+                scope=SUBMIT,
+                handler=self.stats,
             ),
             Route(
                 method="GET",
@@ -87,6 +66,13 @@ class TaskRoutes:
                 handler=self.events,
             ),
             Route(
+                method="GET",
+                path="/api/tasks/<task_id>/explain",
+                name="explain_task",
+                scope=SUBMIT,
+                handler=self.explain,
+            ),
+            Route(
                 method="POST",
                 path="/api/tasks/<task_id>/cancel",
                 name="cancel_task",
@@ -97,37 +83,13 @@ class TaskRoutes:
             ),
         ]
 
-    async def push(self, call: Call) -> Answer:
-        """Order a task to a connected agent; answered once it is on disk."""
-        if call.size > self._max_task:
-            raise ValidationFailed(
-                [
-                    {
-                        "field": "metadata",
-                        "error": "too_long",
-                        "detail": f"a task is at most {self._max_task} bytes encoded",
-                    }
-                ]
-            )
-        task, _ = await self._hub.push(call.caller, call.body)
-        return Answer(200, {"status": "pushed", "task_id": task.id, "agent_id": task.pinned})
-
     async def list(self, call: Call) -> Answer:
         """Tasks, newest first, by page."""
-        limit = call.number("limit", PAGE, 1, PAGE_MOST)
-        before = call.number("cursor", 0, 0, 2**53)
-        wanted = TaskFilter(
-            status=_one_of(call, "status", Status),
-            agent_id=call.query("agent_id"),
-            priority=_one_of(call, "priority", Priority),
-            submitted_by=call.query("submitted_by"),
-            before=before or None,
-            limit=limit,
-        )
-        rows = await self._hub.store.tasks(wanted)
-        full = len(rows) == limit or sum(task_weight(task) for _, task in rows) >= PAGE_BYTES
-        cursor = str(rows[-1][0]) if full else None
-        return Answer(200, {"tasks": [task_object(task) for _, task in rows], "cursor": cursor})
+        return await task_list(self._hub, call, one_of(call, "status", Status))
+
+    async def stats(self, call: Call) -> Answer:
+        """How many tasks there are, by status and by priority."""
+        return Answer(200, await self._hub.stats())
 
     async def get(self, call: Call) -> Answer:
         """One task."""
@@ -136,22 +98,20 @@ class TaskRoutes:
     async def events(self, call: Call) -> Answer:
         """A task's events, oldest first, by page."""
         limit = call.number("limit", PAGE, 1, PAGE_MOST)
-        after = call.number("cursor", 0, 0, 2**53)
+        after = call.number("cursor", 0, 0, CURSOR_MOST)
         task = await self._stored(call)
-        events = await self._hub.store.task_events(task.id, after, limit)
-        full = len(events) == limit or sum(map(event_weight, events)) >= PAGE_BYTES
-        cursor = str(events[-1].seq) if full else None
-        return Answer(200, {"events": events, "cursor": cursor})
+        page = await self._hub.store.task_events(task.id, after, limit)
+        return Answer(200, {"events": page.events, "cursor": cursor(page.next)})
+
+    async def explain(self, call: Call) -> Answer:
+        """Why a task waits, agent by agent, or who decided what and when."""
+        most = call.number("limit", AGENTS_EXPLAINED, 1, AGENTS_EXPLAINED_MOST)
+        return Answer(200, await self._hub.explain.task(call.args["task_id"], most))
 
     async def cancel(self, call: Call) -> Answer:
         """End a task that nobody wants any more."""
         task_id = call.args["task_id"]
-        if self._hub.ledger.find(task_id) is None:
-            # Not in memory, so it has ended; its end may be on its way to disk.
-            await self._hub.store.idle()
-            task = await self._stored(call)
-            raise InvalidState(task_id=task_id, status=task.status.value)
-        await self._hub.cancel(task_id, call.caller, cut(call.body.reason))
+        await self._hub.tasks.cancel(task_id, call.caller, cut(call.body.reason))
         return Answer(200, {"status": "cancelled", "task_id": task_id})
 
     async def _stored(self, call: Call) -> Task:
@@ -160,10 +120,3 @@ class TaskRoutes:
         if task is None:
             raise TaskNotFound(task_id=task_id)
         return task
-
-
-def _one_of(call: Call, name: str, values: type[Status] | type[Priority]) -> str | None:
-    text = call.query(name)
-    if text is not None and text not in {v.value for v in values}:
-        raise invalid_query(name, "must be one of " + ", ".join(v.value for v in values))
-    return text

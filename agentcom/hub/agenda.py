@@ -58,6 +58,11 @@ class Agenda:
         """Forget an entry, if it is there."""
         self._due.pop((kind, key), None)
 
+    def left(self, kind: str, key: str) -> float | None:
+        """Seconds until an entry is due, ``None`` where there is none."""
+        due = self._due.get((kind, key))
+        return None if due is None else max(0.0, due - self._clock.seconds())
+
     def start(self) -> None:
         """Begin to tick."""
         self._call = self._clock.callLater(0, self._tick)

@@ -1,53 +1,84 @@
 """Who gets a task, and the frame that hands it over.
 
 The decision is made in memory and at once; the frame leaves after the
-commit, to the connection that the decision was made for.
+commit, to the connection that the decision was made for.  What waits is in
+:mod:`.queue`, who has room in :mod:`.staff`; they meet in :meth:`Dispatch.match`
+(a task came) and :meth:`Dispatch.offer` (an agent has room).
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 from msgspec import Raw
+from twisted.logger import Logger
 
-from agentcom.core.changes import Assign, Cancel
-from agentcom.core.task import Priority, Task
+from agentcom.core.agent import Agent
+from agentcom.core.changes import Assign
+from agentcom.core.state import Status, Task
 from agentcom.hub.agenda import Agenda
 from agentcom.hub.holdings import Holdings
 from agentcom.hub.ledger import Ledger
 from agentcom.hub.link import Link, Roster
+from agentcom.hub.queue import Group, Queue
+from agentcom.hub.staff import Staff
+from agentcom.store.interface import Waiting
 from agentcom.wire.codec import encode
-from agentcom.wire.frames import TaskAssign, TaskCancelled
+from agentcom.wire.frames import TaskAssign
 
-PAUSE_S = 5.0
-PAUSE_MOST_S = 60.0
-"""Seconds without offers after a rejection, doubling from one to the other."""
-
-_RANK = {p: i for i, p in enumerate(Priority)}
+AGAIN_S = 1.0
+"""Seconds until an agent is offered work again whose task could not be read."""
 
 
 class Dispatch:
     """Hands tasks to the agents in the map.
 
     :param roster: the factory-level agent map.
+    :param now: Unix milliseconds.
     """
 
-    def __init__(self, ledger: Ledger, roster: Roster, agenda: Agenda) -> None:
+    log = Logger()
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        roster: Roster,
+        agenda: Agenda,
+        now: Callable[[], int],
+    ) -> None:
         self._ledger = ledger
         self._roster = roster
         self._agenda = agenda
-        self._open = False
-        self.holdings = Holdings(roster, agenda, self.offer)
-        ledger.on_move(self.holdings.moved)
-        agenda.on("pause", self._pause_over)
+        self._now = now
+        self.is_open = False
+        self.queue = Queue()
+        self.holdings = Holdings(roster, agenda)
+        self._staff = Staff(roster, self.holdings, self.queue)
+        self._later: dict[Group, None] | None = None
+        ledger.parked_in(self.queue)
+        agenda.on("ready", lambda _: self.ripen())
+        agenda.on("offer", self.offer)
+        agenda.every_tick(self.ripen)
 
     def open(self) -> None:
         """Begin to assign."""
-        self._open = True
+        self.is_open = True
 
     def close(self) -> None:
         """Assign nothing more."""
-        self._open = False
+        self.is_open = False
+
+    def load(self, waiting: Iterable[Waiting]) -> None:
+        """Take in what waits, at start."""
+        now = self._now()
+        for task in waiting:
+            self.queue.add(task, self._staff.group(task.pinned, task.needs), now)
+            if task.agent_id is not None:
+                self.holdings.of(task.agent_id).lost.add(task.id)
+        self._plan_ripening()
+
+    # -- agents ---------------------------------------------------------
 
     def is_draining(self, agent_id: str) -> bool:
         """Whether the agent asked for no more work."""
@@ -58,36 +89,111 @@ class Dispatch:
         """Offer this agent nothing more on this connection."""
         self.holdings.of(agent_id).draining = True
 
-    def rejected(self, agent_id: str) -> None:
-        """A counted rejection: no offers for a while, longer each time."""
-        holding = self.holdings.of(agent_id)
-        holding.pause_s = min(PAUSE_MOST_S, max(PAUSE_S, holding.pause_s * 2))
-        holding.paused = True
-        self._agenda.after("pause", agent_id, holding.pause_s)
+    def came(self, agent: Agent) -> None:
+        """An agent is in the map, or says something new of itself."""
+        self._staff.came(agent)
 
-    def resume(self, agent_id: str) -> None:
-        """The agent reported an end: it may have work again."""
-        holding = self.holdings.get(agent_id)
-        if holding is None:
+    def left(self, agent_id: str) -> None:
+        """An agent is not in the map any more."""
+        self._staff.left(agent_id)
+
+    # -- matching -------------------------------------------------------
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is changed in here is written as one, and matched at its end."""
+        if self._later is not None:
+            yield
             return
-        holding.pause_s = 0.0
-        if holding.paused:
-            self._pause_over(agent_id)
-            self._agenda.cancel("pause", agent_id)
-        self.holdings.forget_if_empty(agent_id)
+        self._later = {}
+        with self._ledger.together():
+            try:
+                yield
+            finally:
+                later, self._later = self._later, None
+                for group in later:
+                    self.match(group)
+
+    def match(self, group: Group) -> None:
+        """Tasks of a group are ready: give them to those who have room."""
+        if self._later is not None:
+            self._later[group] = None
+            return
+        while self.is_open and group.ready:
+            agent_id = self._staff.first(group)
+            if agent_id is None or not self._give(agent_id):
+                return
+            self._staff.has_room(agent_id)
 
     def offer(self, agent_id: str) -> None:
-        """Assign what waits for this agent, as far as it may have more."""
+        """An agent may have room: give it what waits, as far as it may have more."""
+        while self._give(agent_id):
+            pass
+        self._staff.has_room(agent_id)
+
+    def ripen(self) -> None:
+        """Give out what was delayed and is due."""
+        for group in self.queue.ripen(self._now()):
+            self.match(group)
+        self._plan_ripening()
+
+    def _give(self, agent_id: str) -> bool:
+        """Assign one task to an agent, if it may have one and one waits for it."""
         holding = self.holdings.get(agent_id)
-        if holding is None or not holding.waiting:
-            return
         link = self._roster.get(agent_id)
-        if link is None or not self._open:
-            return
-        if holding.draining or holding.quiet or holding.paused:
-            return
-        while holding.waiting and len(holding.held) < link.agent.slots:
-            self._assign(min(holding.waiting, key=self._turn), link)
+        if holding is None or link is None or not self.is_open:
+            return False
+        if not holding.has_room(link.agent.slots):
+            return False
+        task_id = self.queue.first(holding.groups)
+        if task_id is None:
+            return False
+        try:
+            task = self._ledger.get(task_id)
+        except Exception:
+            self.log.failure("cannot read task {task_id}", task_id=task_id)
+            self._agenda.after("offer", agent_id, AGAIN_S)
+            return False
+        if task is None:
+            self.log.critical("task {task_id} is not in the store any more", task_id=task_id)
+            self.queue.remove(task_id, served=False)
+            return True
+        holding.probing = False
+        new = self._ledger.change(task_id, Assign(agent_id), lambda: self.send(new, link))
+        return True
+
+    def moved(self, old: Task | None, new: Task) -> None:
+        """Follow a change of a task, then let it find an agent, or its agent a task."""
+        was_held = old is not None and old.status.held
+        is_held = new.status.held
+        if old is not None:
+            if was_held:
+                if is_held and new.generation == old.generation:
+                    return
+                self.holdings.release(old)
+            elif old.id in self.queue:
+                self.queue.remove(old.id, served=is_held)
+                self._staff.trim()
+                self.holdings.waits_no_more(old.id, old.agent_id)
+        if is_held:
+            self.holdings.take(new)
+        elif new.status is Status.QUEUED:
+            self._wait(new)
+        if was_held and old is not None and old.agent_id is not None:
+            self.offer(old.agent_id)
+
+    def _wait(self, task: Task) -> None:
+        group = self._staff.group(task.pinned, task.needs)
+        self.holdings.waits(task)
+        if self.queue.add(task, group, self._now()):
+            self.match(group)
+        else:
+            self._plan_ripening()
+
+    def _plan_ripening(self) -> None:
+        due = self.queue.next_ready()
+        if due is not None:
+            self._agenda.after("ready", "", max(0.0, (due - self._now()) / 1000))
 
     def send(self, task: Task, link: Link) -> None:
         """Send an assignment, unless the world has moved on since."""
@@ -98,40 +204,6 @@ class Dispatch:
             # A newer connection is told by itself of what it does not mention.
             return
         link.send(encode(assignment(current)))
-
-    def cancel(self, task_id: str, by: str, reason: str | None, then: Callable[[], None]) -> None:
-        """End a live task that nobody wants; a running agent is told."""
-        task = self._ledger.live[task_id]
-        self._ledger.change(task_id, Cancel(by, reason), then)
-        if task.status.held:
-            self.call_off(task, reason or "cancelled")
-
-    def call_off(self, task: Task, reason: str) -> None:
-        """Tell the agent to stop, after all that was handed to the store before."""
-        frame = encode(TaskCancelled(task_id=task.id, generation=task.generation, reason=reason))
-
-        def committed() -> None:
-            # The agent may be on a newer line by now.
-            link = self._roster.get(task.agent_id or "")
-            if link is not None:
-                link.send(frame)
-
-        self._ledger.answer(committed)
-
-    def _assign(self, task_id: str, link: Link) -> None:
-        new = self._ledger.change(
-            task_id, Assign(link.agent.agent_id), lambda: self.send(new, link)
-        )
-
-    def _pause_over(self, agent_id: str) -> None:
-        holding = self.holdings.get(agent_id)
-        if holding is not None:
-            holding.paused = False
-            self.offer(agent_id)
-
-    def _turn(self, task_id: str) -> tuple[int, int]:
-        task = self._ledger.live[task_id]
-        return _RANK[task.priority], task.created_at
 
 
 def assignment(task: Task) -> TaskAssign:
@@ -146,4 +218,5 @@ def assignment(task: Task) -> TaskAssign:
         priority=task.priority.value,
         submitted_by=task.submitted_by,
         submitted_at=task.created_at,
+        deadline=task.deadline,
     )

@@ -31,7 +31,7 @@ PAGE = 500
 class Gap(msgspec.Struct, frozen=True):
     """A cursor that cannot be followed: too old, too new, or of another epoch.
 
-    :ivar first: the oldest sequence number that is kept.
+    :ivar first: the sequence number from which on nothing is missing.
     """
 
     first: int
@@ -57,14 +57,16 @@ class EventLog:
     """Reads of the log, and news of it.
 
     :param epoch: of the store, part of each cursor.
+    :param pruned_seq: the highest sequence number that was ever forgotten.
     """
 
     log = Logger()
 
-    def __init__(self, store: Store, epoch: str, last_seq: int) -> None:
+    def __init__(self, store: Store, epoch: str, last_seq: int, pruned_seq: int) -> None:
         self._store = store
         self.epoch = epoch
         self.last_seq = last_seq
+        self._pruned_seq = pruned_seq
         self._ring: deque[Event] = deque()
         self._ring_bytes = 0
         self._watchers: set[Subscription] = set()
@@ -84,6 +86,10 @@ class EventLog:
         for watcher in list(self._watchers):
             self._tell(partial(watcher.live, event))
 
+    def forgotten(self, seq: int) -> None:
+        """Events up to this one may be missing from now on."""
+        self._pruned_seq = max(self._pruned_seq, seq)
+
     def cursor(self, seq: int) -> str:
         """The cursor that stands after an event."""
         return f"{self.epoch}:{seq}"
@@ -97,12 +103,14 @@ class EventLog:
         if cursor is None:
             return self.last_seq
         epoch, _, number = cursor.rpartition(":")
-        first = await self._store.first_seq()
+        oldest = await self._store.first_seq()
+        # Between these two only the events of tasks that still live are kept.
+        first = max(oldest, self._pruned_seq + 1)
         if not (number.isascii() and number.isdigit()) or len(number) > 16:
             return Gap(first)
         seq = int(number)
         if seq == 0 and epoch in ("", self.epoch):
-            return max(first - 1, 0)
+            return max(oldest - 1, 0)
         if epoch not in ("", self.epoch) or seq > self.last_seq or seq < first - 1:
             return Gap(first)
         return seq

@@ -1,4 +1,4 @@
-"""What each agent has and waits for: an index that follows the ledger.
+"""What each agent has, and whether it may have more: follows the ledger.
 
 A slot is taken when an assignment is decided and freed by any end of that
 task, whoever caused it, because nothing but the ledger's moves changes this.
@@ -6,28 +6,36 @@ task, whoever caused it, because nothing but the ledger's moves changes this.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from agentcom.core.task import Status, Task
+from agentcom.core.fence import keeps
+from agentcom.core.state import OnDisconnect, Task
 from agentcom.hub.agenda import Agenda
 from agentcom.hub.link import Roster
+from agentcom.hub.queue import Group
 
 
 class Holding:
-    """What one agent has, waits for, and may be offered.
+    """What one agent has, and may be offered.
 
     :ivar held: tasks that it has now, oldest first.
-    :ivar waiting: queued tasks that only it may have.
+    :ivar lost: tasks of its own that went back to the queue without its word:
+        it may still work on them.
+    :ivar groups: groups of tasks that it fits, while it is in the map.
+    :ivar stamp: when what it has changed last, as a growing number.
     :ivar unconfirmed: held tasks that it has not mentioned since it is back.
     :ivar repeated: held tasks that were sent again: a rejection means busy.
     :ivar busy: those of them to be asked about later.
     :ivar quiet: it is back and tells what it has; nothing is offered.
-    :ivar paused: it rejected a task lately.
+    :ivar paused: it rejected a task lately; ``pause_s`` is for how long.
+    :ivar unresponsive: it let an assignment pass without a word; ``probe_s``
+        is how long until it is tried again.
+    :ivar probing: it may have one task, to see whether it takes it.
     """
 
     def __init__(self) -> None:
         self.held: dict[str, None] = {}
-        self.waiting: dict[str, None] = {}
+        self.lost: set[str] = set()
+        self.groups: dict[Group, None] = {}
+        self.stamp = 0
         self.unconfirmed: set[str] = set()
         self.repeated: set[str] = set()
         self.busy: dict[str, None] = {}
@@ -35,6 +43,17 @@ class Holding:
         self.quiet = False
         self.paused = False
         self.pause_s = 0.0
+        self.unresponsive = False
+        self.probing = False
+        self.probe_s = 0.0
+
+    def has_room(self, slots: int) -> bool:
+        """Whether a task may be offered to it now."""
+        return (
+            len(self.held) < slots
+            and not (self.draining or self.quiet or self.paused)
+            and (self.probing or not self.unresponsive)
+        )
 
     def release(self, task_id: str) -> None:
         """The task is no longer its own."""
@@ -46,21 +65,20 @@ class Holding:
     def empty(self) -> bool:
         """Whether nothing need be remembered once the agent is away."""
         # A pause must outlast a line that is dropped to escape it.
-        return not (self.held or self.waiting or self.pause_s)
+        return not (self.held or self.lost or self.pause_s)
 
 
 class Holdings:
     """Every agent's holding.
 
     :param roster: the factory-level agent map.
-    :param room: told of an agent that may have room for what waits for it.
     """
 
-    def __init__(self, roster: Roster, agenda: Agenda, room: Callable[[str], None]) -> None:
+    def __init__(self, roster: Roster, agenda: Agenda) -> None:
         self._roster = roster
         self._agenda = agenda
-        self._room = room
         self._of: dict[str, Holding] = {}
+        self._changes = 0
 
     def get(self, agent_id: str) -> Holding | None:
         """The agent's holding, if there is anything to remember."""
@@ -84,33 +102,42 @@ class Holdings:
         found = self._of.get(agent_id)
         return list(found.held) if found else []
 
-    def moved(self, old: Task | None, new: Task) -> None:
-        """Follow a change of a task."""
-        if old is not None:
-            if old.status.held:
-                if new.status.held and new.agent_id == old.agent_id:
-                    return
-                self._released(old)
-            elif old.status is Status.QUEUED and old.pinned is not None:
-                self.of(old.pinned).waiting.pop(old.id, None)
-        if new.status.held and new.agent_id is not None:
-            self.of(new.agent_id).held[new.id] = None
-            if new.agent_id not in self._roster:
-                # A replaced line spoke for an agent that is gone since.
-                self._agenda.after("hold", new.id, new.hold_s)
-        elif new.status is Status.QUEUED and new.pinned is not None:
-            self.of(new.pinned).waiting[new.id] = None
-            self._room(new.pinned)
-        elif old is not None and new.pinned is not None:
-            self.forget_if_empty(new.pinned)
+    def take(self, task: Task) -> None:
+        """The task is its agent's now."""
+        agent_id = task.agent_id or ""
+        holding = self.of(agent_id)
+        holding.held[task.id] = None
+        self._changes += 1
+        holding.stamp = self._changes
+        if agent_id not in self._roster:
+            # A replaced line spoke for an agent that is gone since.
+            self.hold(task)
 
-    def _released(self, task: Task) -> None:
+    def release(self, task: Task) -> None:
+        """The task is its agent's no more."""
         agent_id = task.agent_id or ""
         holding = self.of(agent_id)
         holding.release(task.id)
+        self._changes += 1
+        holding.stamp = self._changes
         for kind in ("hold", "ask_again", "recover"):
             self._agenda.cancel(kind, task.id)
-        if holding.waiting:
-            self._room(agent_id)
-        else:
-            self.forget_if_empty(agent_id)
+        self.forget_if_empty(agent_id)
+
+    def hold(self, task: Task) -> None:
+        """Its agent is away: it keeps the task for a while, or for ever."""
+        if task.terms.on_disconnect is not OnDisconnect.KEEP:
+            self._agenda.after("hold", task.id, task.hold_s)
+
+    def waits(self, task: Task) -> None:
+        """The task is back in the queue; the agent that had it may still go on."""
+        if task.agent_id is not None and keeps(task, task.agent_id, None):
+            self.of(task.agent_id).lost.add(task.id)
+
+    def waits_no_more(self, task_id: str, agent_id: str | None) -> None:
+        """The task left the queue, in which this agent had it last."""
+        if agent_id is not None:
+            found = self._of.get(agent_id)
+            if found is not None and found.lost:
+                found.lost.discard(task_id)
+                self.forget_if_empty(agent_id)

@@ -6,45 +6,41 @@ or whose store fails, takes no new work and says so; reports it always takes.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from agentcom.core import events
 from agentcom.core.agent import Agent
-from agentcom.core.changes import Assign
 from agentcom.core.events import Draft
 from agentcom.core.ids import Ids
-from agentcom.core.task import Task, apply, submitted
-from agentcom.errors import (
-    AgentDraining,
-    AgentNotConnected,
-    HubStopping,
-    InvalidState,
-    StoreUnavailable,
-    TaskNotFound,
-)
+from agentcom.core.state import Status, Task
+from agentcom.errors import HubStopping, StoreUnavailable
 from agentcom.hub.agenda import Agenda
+from agentcom.hub.archive import Archive
 from agentcom.hub.auth import Auth
 from agentcom.hub.dispatch import Dispatch
 from agentcom.hub.eventlog import EventLog
+from agentcom.hub.explain import Explain
 from agentcom.hub.idempotency import IdempotencyKeys
+from agentcom.hub.interventions import Interventions
 from agentcom.hub.ledger import Ledger
+from agentcom.hub.limits import TimeLimits
 from agentcom.hub.link import Link, Roster
 from agentcom.hub.messaging import Messaging
 from agentcom.hub.presence import Presence
 from agentcom.hub.reports import Reports
+from agentcom.hub.retention import Retention
 from agentcom.hub.returning import Returning
 from agentcom.hub.revocation import Revocation
+from agentcom.hub.submissions import Submissions
+from agentcom.hub.tasks import Tasks
+from agentcom.hub.willingness import Willingness
 from agentcom.store.interface import Store, Unit
-from agentcom.wire.codec import canonical
 from agentcom.wire.frames import TaskMention
-from agentcom.wire.http import PushTask
 
 GOING_AWAY = 1001
 
@@ -55,6 +51,19 @@ FANOUT_BYTES = 8 * 1024 * 1024
 """The same for bytes of frames that wait to be sent to many."""
 
 
+class Settings(msgspec.Struct, frozen=True, kw_only=True):
+    """What can be set of a hub.
+
+    :ivar presence_limit: see :class:`.presence.Presence`.
+    :ivar max_queued: tasks that may wait; each takes some 350 bytes of memory.
+    :ivar retain_s: seconds that ended tasks are kept, ``None`` for ever.
+    """
+
+    presence_limit: int = 200
+    max_queued: int = 2_000_000
+    retain_s: float | None = 30 * 86_400.0
+
+
 class Hub:
     """One hub.
 
@@ -62,10 +71,7 @@ class Hub:
         connections write themselves into it.
     :param clock: for everything that waits; it should never go backwards.
     :param wall: seconds since the epoch, for what is told; the clock's by default.
-    :param presence_limit: see :class:`.presence.Presence`.
     """
-
-    log = Logger()
 
     def __init__(
         self,
@@ -73,32 +79,66 @@ class Hub:
         clock: IReactorTime,
         ids: Ids,
         roster: Roster,
-        presence_limit: int,
+        settings: Settings,
         wall: Callable[[], float] | None = None,
     ) -> None:
         self._wall = wall or clock.seconds
         self.store = store
         self.roster = roster
         self.ids = ids
-        self._keys = IdempotencyKeys(store)
         self._stopping = False
         loaded = store.load()
-        self.events = EventLog(store, loaded.epoch, loaded.last_seq)
+        self.events = EventLog(store, loaded.epoch, loaded.last_seq, loaded.pruned_seq)
         self.agenda = Agenda(clock)
-        self.ledger = Ledger(store, clock, self.now)
-        self.dispatch = Dispatch(self.ledger, roster, self.agenda)
-        self.returning = Returning(self.ledger, self.dispatch, roster, self.agenda)
+        self.ledger = ledger = Ledger(store, clock, self.now)
+        self.dispatch = dispatch = Dispatch(ledger, roster, self.agenda, self.now)
+        over = Interventions(ledger, roster, ids.fraction)
+        self.returning = Returning(ledger, dispatch, over, roster, self.agenda)
+        willingness = Willingness(ledger, dispatch, self.returning, self.agenda)
+        self.limits = TimeLimits(
+            store, ledger, dispatch, over, willingness, roster, self.agenda, self.now
+        )
         self.reports = Reports(
-            store, self.ledger, self.dispatch, self.returning, self.events, self.now
+            store, ledger, self.returning, willingness, self.events, self.now, ids.fraction
         )
         self.revocation = Revocation(self.returning)
         self.auth = Auth(store, loaded.tokens, ids, self.now, self.revocation.revoked)
-        self.presence = Presence(store, clock, self.now, roster, self.info, presence_limit)
+        keys = IdempotencyKeys(store)
+        self.tasks = Tasks(
+            store,
+            ledger,
+            dispatch,
+            over,
+            willingness,
+            roster,
+            keys,
+            ids,
+            self.now,
+            self.check_open,
+            self.check_running,
+        )
+        self.submissions = Submissions(
+            ledger, dispatch, keys, ids, self.now, self.check_open, settings.max_queued
+        )
+        self.archive = Archive(store, ledger, dispatch, self.events, self.now, self.check_open)
+        self.explain = Explain(store, ledger, dispatch, roster, self.agenda, self.auth, self.now)
+        self.retention = Retention(
+            self.archive, clock, self.now, settings.retain_s, lambda: self.trouble() is None
+        )
+        self.presence = Presence(store, clock, self.now, roster, self.info, settings.presence_limit)
         self.messaging = Messaging(roster, self.presence, self.auth, ids, self.now)
-        self.ledger.load(loaded.tasks)
-        self.agenda.every_tick(store.check_space)
-        self.agenda.every_tick(store.check_commit)
-        self.agenda.every_tick(self.auth.reload)
+        # Limits first: what the dispatcher does next may begin new ones.
+        ledger.on_move(self.limits.follow)
+        ledger.on_move(dispatch.moved)
+        ledger.load(loaded.tasks)
+        dispatch.load(loaded.waiting)
+        for step in (
+            store.check_space,
+            store.check_commit,
+            self.auth.reload,
+            self.retention.tick,
+        ):
+            self.agenda.every_tick(step)
 
     def now(self) -> int:
         """Unix milliseconds."""
@@ -111,6 +151,7 @@ class Hub:
         self.store.commit(Unit(drafts=(draft,)))
         self.dispatch.open()
         self.returning.restarted()
+        self.limits.restarted()
         self.agenda.start()
 
     def trouble(self) -> str | None:
@@ -159,10 +200,11 @@ class Hub:
 
     def info(self, link: Link) -> dict[str, Any]:
         """AgentInfo of a connected agent."""
-        agent_id = link.agent.agent_id
+        holding = self.dispatch.holdings.get(link.agent.agent_id)
         return link.agent.info(
-            running=len(self.dispatch.holdings.running(agent_id)),
-            draining=self.dispatch.is_draining(agent_id),
+            running=0 if holding is None else len(holding.held),
+            draining=holding is not None and holding.draining,
+            unresponsive=holding is not None and holding.unresponsive,
         )
 
     def identified(
@@ -176,6 +218,7 @@ class Hub:
         :returns: what to do with each task that it mentioned.
         """
         self.revocation.opened(link)
+        self.dispatch.came(link.agent)
         actions = self.returning.connected(link.agent.agent_id, mentions, again)
         if before is None:
             self.presence.joined(link)
@@ -185,80 +228,24 @@ class Hub:
 
     def gone(self, agent_id: str) -> None:
         """An agent's last connection left the map."""
+        self.dispatch.left(agent_id)
         self.returning.disconnected(agent_id)
         self.presence.left(agent_id)
 
     # -- tasks ----------------------------------------------------------
 
-    async def push(self, submitter: str, body: PushTask) -> tuple[Task, bool]:
-        """Order a task to an agent that is connected now (section 4, push-task).
+    def tasks_of(self, agent_id: str, most: int) -> list[Task]:
+        """What an agent has, and some of what waits for it alone."""
+        queue, ledger = self.dispatch.queue, self.ledger
+        ids = self.dispatch.holdings.running(agent_id)[:most]
+        for group in queue.pinned_to(agent_id):
+            ids += queue.some_of(group, most - len(ids))
+        return [task for task in map(ledger.peek, ids) if task is not None]
 
-        :returns: the task once it is on disk, and whether it is new.
-        :raises AgentNotConnected: the agent is not in the map.
-        :raises AgentDraining: the agent takes nothing more.
-        :raises IdempotencyConflict: the key was used with another body.
-        """
-        if body.idempotency_key is None:
-            return await self._push(submitter, body, None), True
-        told = canonical([body.agent_id, body.description, body.metadata or {}])
-        body_hash = hashlib.sha256(told).hexdigest()
-        return await self._keys.once(
-            submitter,
-            body.idempotency_key,
-            body_hash,
-            lambda: self._push(submitter, body, body_hash),
-        )
-
-    def _push(self, submitter: str, body: PushTask, body_hash: str | None) -> Deferred[Task]:
-        self.check_open()
-        link = self.roster.get(body.agent_id)
-        if link is None:
-            raise AgentNotConnected(agent_id=body.agent_id)
-        if self.dispatch.is_draining(body.agent_id):
-            raise AgentDraining(agent_id=body.agent_id)
-        now = self.now()
-        task = _pushed(self.ids.task(), submitter, body, body_hash, now)
-        new, drafts = apply(task, Assign(body.agent_id), now)
-        on_disk: Deferred[Task] = Deferred()
-
-        def committed() -> None:
-            on_disk.callback(new)
-            self.dispatch.send(new, link)
-
-        self.ledger.add(new, submitted(task) + drafts, committed)
-        return on_disk
-
-    def cancel(self, task_id: str, by: str, reason: str | None) -> Deferred[None]:
-        """Cancel a live task; fires after the commit.
-
-        The Deferred fails with :class:`InvalidState` where it has ended.
-
-        :raises TaskNotFound: no live or lately ended task has the id; one
-            that ended long ago must be looked up by the caller.
-        """
-        self.check_running()
-        task = self.ledger.find(task_id)
-        if task is None:
-            raise TaskNotFound(task_id=task_id)
-        done: Deferred[None] = Deferred()
-        if task.status.ended:
-            # That it ended may not be on disk yet, and is told only then.
-            refusal = InvalidState(task_id=task_id, status=task.status.value)
-            self.ledger.answer(lambda: done.errback(refusal))
-            return done
-        self.dispatch.cancel(task_id, by, reason, lambda: done.callback(None))
-        return done
-
-
-def _pushed(task_id: str, submitter: str, body: PushTask, body_hash: str | None, now: int) -> Task:
-    return Task(
-        id=task_id,
-        description=body.description,
-        metadata=msgspec.json.encode(body.metadata or {}),
-        submitted_by=submitter,
-        pinned=body.agent_id,
-        created_at=now,
-        updated_at=now,
-        idempotency_key=body.idempotency_key,
-        body_hash=body_hash,
-    )
+    async def stats(self) -> dict[str, dict[str, int]]:
+        """How many tasks there are of each status, and wait at each priority."""
+        counts = await self.store.counts()
+        return {
+            "by_status": {status.value: counts.get(status.value, 0) for status in Status},
+            "by_priority": self.dispatch.queue.by_priority(),
+        }

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import hashlib
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 
 from twisted.internet.defer import Deferred
 
-from agentcom.core.task import Task
+from agentcom.core.state import Task
 from agentcom.errors import IdempotencyConflict
 from agentcom.store.interface import Store
+from agentcom.wire.codec import canonical
 
 
 class IdempotencyKeys:
@@ -22,29 +25,36 @@ class IdempotencyKeys:
         self._store = store
         self._reserved: dict[tuple[str, str], list[Deferred[None]]] = {}
 
-    async def once(
-        self, submitter: str, key: str, body_hash: str, make: Callable[[], Deferred[Task]]
-    ) -> tuple[Task, bool]:
-        """The submitter's task of this key, made unless it is there.
+    @asynccontextmanager
+    async def reserve(self, submitter: str, keys: Sequence[str]) -> AsyncIterator[dict[str, Task]]:
+        """Keep a submitter's keys to oneself; gives the tasks that have one already.
 
-        :returns: the task, and whether it is new.
-        :raises IdempotencyConflict: the key was used with another body.
+        All keys are taken at once, so that two batches never wait for each other.
         """
-        name = submitter, key
-        while name in self._reserved:
+        names = [(submitter, key) for key in keys]
+        while (taken := next((n for n in names if n in self._reserved), None)) is not None:
             turn: Deferred[None] = Deferred()
-            self._reserved[name].append(turn)
+            self._reserved[taken].append(turn)
             await turn
-        self._reserved[name] = []
+        for name in names:
+            self._reserved[name] = []
         try:
-            before = await self._store.task_by_key(submitter, key)
-            if before is None:
-                return await make(), True
-            if before.body_hash != body_hash:
-                raise IdempotencyConflict(
-                    "the idempotency key was used with another body", task_id=before.id
-                )
-            return before, False
+            yield await self._store.tasks_by_keys(submitter, keys)
         finally:
-            for waiter in self._reserved.pop(name):
-                waiter.callback(None)
+            for name in names:
+                for waiter in self._reserved.pop(name):
+                    waiter.callback(None)
+
+
+def hash_of(asked: object) -> str:
+    """What is compared to tell one request from another with the same key."""
+    return hashlib.sha256(canonical(asked)).hexdigest()
+
+
+def check_same(task: Task, body_hash: str) -> None:
+    """Whether a task was made by just this request.
+
+    :raises IdempotencyConflict: it was not.
+    """
+    if task.body_hash != body_hash:
+        raise IdempotencyConflict("the idempotency key was used with another body", task_id=task.id)

@@ -4,20 +4,26 @@ A change is applied in memory, handed to the store with the events that
 explain it, and answered by ``then`` after the commit.  Progress may wait and
 merge; any other change of its task takes it along first, so that the log
 keeps the order in which things were said.
+
+When very many tasks wait, the later ones are parked: memory keeps only their
+place in the queue, and their rows are read back when their turn comes.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Container, Iterator
+from contextlib import contextmanager
 
 import msgspec
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
 
 from agentcom.core.changes import Change, Progress
 from agentcom.core.events import Draft
 from agentcom.core.task import Status, Task, apply
-from agentcom.store.interface import Store, Unit
+from agentcom.store.interface import Store, Unit, task_weight
 
 PROGRESS_WAIT_S = 0.25
 """Seconds that progress may wait to be merged (PROTOCOL.md section 5)."""
@@ -28,13 +34,74 @@ MERGED_OUTPUT = 64 * 1024
 ENDED_KEPT = 4_096
 """Ended tasks remembered without their bodies, to judge late reports."""
 
+WARM_TASKS = 20_000
+WARM_BYTES = 64 * 1024 * 1024
+"""Queued tasks kept whole in memory, and their texts; beyond either they are parked."""
+
 Moved = Callable[[Task | None, Task], None]
+
+
+class _Together:
+    """The changes that become one unit."""
+
+    log = Logger()
+
+    def __init__(self) -> None:
+        self.new: dict[str, Task] = {}
+        self.tasks: dict[str, Task] = {}
+        self.drafts: list[Draft] = []
+        self.thens: list[Callable[[], None]] = []
+
+    def put(
+        self, task: Task, new: bool, drafts: list[Draft], then: Callable[[], None] | None
+    ) -> None:
+        into = self.new if new or task.id in self.new else self.tasks
+        into[task.id] = task
+        self.drafts.extend(drafts)
+        if then is not None:
+            self.thens.append(then)
+
+    def unit(self) -> Unit:
+        return Unit(list(self.tasks.values()), list(self.new.values()), self.drafts, (), self._then)
+
+    def _then(self) -> None:
+        for then in self.thens:
+            try:
+                then()
+            except Exception:
+                self.log.failure("after a commit")
+
+
+class _Warm:
+    """The queued tasks that are in memory whole, and how much that is."""
+
+    def __init__(self) -> None:
+        self._weights: dict[str, int] = {}
+        self._bytes = 0
+
+    def __contains__(self, task_id: object) -> bool:
+        return task_id in self._weights
+
+    def put(self, task: Task) -> None:
+        """One more, or the same again."""
+        weight = task_weight(task)
+        self._bytes += weight - self._weights.get(task.id, 0)
+        self._weights[task.id] = weight
+
+    def drop(self, task_id: str) -> None:
+        """One less, if it is there."""
+        self._bytes -= self._weights.pop(task_id, 0)
+
+    def full(self) -> bool:
+        """Whether there are more than should be."""
+        return len(self._weights) > WARM_TASKS or self._bytes > WARM_BYTES
 
 
 class Ledger:
     """Holds every task that has not ended.
 
     :param now: Unix milliseconds.
+    :ivar live: those in memory whole: all that agents hold, and queued ones.
     """
 
     def __init__(self, store: Store, clock: IReactorTime, now: Callable[[], int]) -> None:
@@ -44,27 +111,86 @@ class Ledger:
         self.live: dict[str, Task] = {}
         self._ended: OrderedDict[str, Task] = OrderedDict()
         self._progress: dict[str, Progress] = {}
-        self._moved: Moved = lambda old, new: None
+        self._listeners: list[Moved] = []
+        self._waiting: Container[str] = ()
+        self._together: _Together | None = None
+        self._warm = _Warm()
 
     def on_move(self, moved: Moved) -> None:
-        """Hear of each change of a task: the old state (``None``: new), the new."""
-        self._moved = moved
+        """Hear of each change of a task: the old state (``None``: new), the new.
+
+        Listeners hear it in the order in which they came; one may change
+        tasks itself, so the ones after it may hear of later changes first.
+        """
+        self._listeners.append(moved)
+
+    def parked_in(self, waiting: Container[str]) -> None:
+        """Say where the ids of all queued tasks are, parked ones included."""
+        self._waiting = waiting
 
     def load(self, tasks: list[Task]) -> None:
-        """Take in what the store has, at start."""
+        """Take in what agents hold, at start."""
         for task in tasks:
             self.live[task.id] = task
-            self._moved(None, task)
+            self._tell(None, task)
+
+    def get(self, task_id: str) -> Task | None:
+        """A task that has not ended; one that is parked is read back."""
+        task = self.peek(task_id)
+        if task is not None and task_id not in self.live:
+            self.live[task_id] = task
+            self._warm.put(task)
+        return task
+
+    def peek(self, task_id: str) -> Task | None:
+        """Like :meth:`get`, to look at only: what is parked stays so."""
+        task = self.live.get(task_id)
+        if task is None and task_id in self._waiting:
+            task = self._store.fetch(task_id)
+        return task
+
+    def live_task(self, task_id: str) -> Task:
+        """Like :meth:`get`, of a task that is known not to have ended.
+
+        :raises KeyError: it has.
+        """
+        task = self.get(task_id)
+        if task is None:
+            raise KeyError(task_id)
+        return task
 
     def find(self, task_id: str) -> Task | None:
         """A live task, or one that ended lately (then without its bodies)."""
-        return self.live.get(task_id) or self._ended.get(task_id)
+        return self.get(task_id) or self._ended.get(task_id)
 
     def add(self, task: Task, drafts: list[Draft], then: Callable[[], None] | None = None) -> None:
         """Take a new task."""
         self.live[task.id] = task
-        self._store.commit(Unit((task,), True, drafts, (), then))
-        self._moved(None, task)
+        self._write(task, True, drafts, then)
+        self._tell(None, task)
+
+    def revive(self, task: Task, change: Change) -> Task:
+        """Change a task that has ended, as the store has it, so that it lives again."""
+        self._ended.pop(task.id, None)
+        self.live[task.id] = task
+        return self.change(task.id, change)
+
+    def forget(self, task_id: str) -> None:
+        """An ended task is deleted."""
+        self._ended.pop(task_id, None)
+
+    @contextmanager
+    def together(self) -> Iterator[None]:
+        """What is added and changed in here is written as one unit."""
+        if self._together is not None:
+            yield
+            return
+        unit = self._together = _Together()
+        try:
+            yield
+        finally:
+            self._together = None
+            self._store.commit(unit.unit())
 
     def change(self, task_id: str, change: Change, then: Callable[[], None] | None = None) -> Task:
         """Change a live task; ``then`` runs after the commit.
@@ -73,7 +199,7 @@ class Ledger:
 
         :raises IllegalTransition: the task's status does not allow it.
         """
-        task = self.live[task_id]
+        task = self.live_task(task_id)
         now = self._now()
         waiting = self._progress.pop(task_id, None) if self._progress else None
         if waiting is None:
@@ -85,13 +211,14 @@ class Ledger:
         if new is task and not drafts:
             self.answer(then)
             return task
-        self._store.commit(Unit((new,), False, drafts, (), then))
+        self._warm.drop(task_id)
         if new.status.ended:
             del self.live[task_id]
             self.remember(new)
         else:
             self.live[task_id] = new
-        self._moved(task, new)
+        self._write(new, False, drafts, then)
+        self._tell(task, new)
         return new
 
     def progress(self, task_id: str, progress: Progress) -> None:
@@ -118,8 +245,18 @@ class Ledger:
 
     def answer(self, then: Callable[[], None] | None) -> None:
         """Run ``then`` after all that was handed to the store before it."""
-        if then is not None:
+        if then is None:
+            return
+        if self._together is not None:
+            self._together.thens.append(then)
+        else:
             self._store.commit(Unit(then=then))
+
+    def settled(self) -> Deferred[None]:
+        """Fires when all that was handed to the store so far is committed."""
+        done: Deferred[None] = Deferred()
+        self.answer(lambda: done.callback(None))
+        return done
 
     def remember(self, task: Task) -> None:
         """Keep what is needed to judge a late report on an ended task."""
@@ -129,6 +266,36 @@ class Ledger:
         self._ended.move_to_end(task.id)
         if len(self._ended) > ENDED_KEPT:
             self._ended.popitem(last=False)
+
+    def _write(
+        self, task: Task, new: bool, drafts: list[Draft], then: Callable[[], None] | None
+    ) -> None:
+        if task.status is Status.QUEUED:
+            self._warm.put(task)
+            if self._warm.full():
+                then = self._parking(task, then)
+        if self._together is not None:
+            self._together.put(task, new, drafts, then)
+        elif new:
+            self._store.commit(Unit((), (task,), drafts, (), then))
+        else:
+            self._store.commit(Unit((task,), (), drafts, (), then))
+
+    def _parking(self, task: Task, then: Callable[[], None] | None) -> Callable[[], None]:
+        """Park a task once its row is on disk, unless it has moved on by then."""
+
+        def committed() -> None:
+            if self.live.get(task.id) is task:
+                del self.live[task.id]
+                self._warm.drop(task.id)
+            if then is not None:
+                then()
+
+        return committed
+
+    def _tell(self, old: Task | None, new: Task) -> None:
+        for moved in self._listeners:
+            moved(old, new)
 
 
 def _merge(first: Progress, second: Progress) -> Progress:

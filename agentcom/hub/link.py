@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Protocol
 
 import msgspec
 
@@ -16,7 +16,7 @@ Frame = bytes
 class SharedFrame(bytes):
     """A frame for many: its form on the wire is made once, by the first that sends it."""
 
-    wire: Any = None
+    wire: bytes | None = None
 
 
 class Link(Protocol):

@@ -50,9 +50,9 @@ class Lookup:
 
     def _look(self, task_id: str) -> None:
         def found(task: Task | None) -> None:
-            if task is not None and not task.status.ended and task_id not in self._ledger.live:
+            if task is not None and not task.status.ended and self._ledger.get(task_id) is None:
                 # It has ended in memory, and the store does not know yet.
-                self._store.idle().addCallback(lambda _: self._look(task_id))
+                self._ledger.settled().addCallback(lambda _: self._look(task_id))
                 return
             if task is not None and task.status.ended:
                 self._ledger.remember(task)

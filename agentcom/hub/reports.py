@@ -28,12 +28,12 @@ from agentcom.core.events import Draft
 from agentcom.core.fence import Counts, Kind, Refused, Repeated, judge, keeps
 from agentcom.core.task import Task
 from agentcom.errors import AgentComError, InvalidState, NotAssignee, StaleGeneration
-from agentcom.hub.dispatch import Dispatch
 from agentcom.hub.eventlog import EventLog
 from agentcom.hub.ledger import Ledger
 from agentcom.hub.link import Link
 from agentcom.hub.lookup import Lookup
 from agentcom.hub.returning import RECOVER_TIMEOUT_S, Returning
+from agentcom.hub.willingness import Willingness
 from agentcom.store.interface import Store
 from agentcom.wire import frames
 from agentcom.wire.codec import cut, encode
@@ -56,6 +56,7 @@ class Reports:
     """Takes the reports of connected agents.
 
     :param now: Unix milliseconds.
+    :param jitter: gives numbers from 0 to 1, for backoff.
     """
 
     log = Logger()
@@ -64,16 +65,18 @@ class Reports:
         self,
         store: Store,
         ledger: Ledger,
-        dispatch: Dispatch,
         returning: Returning,
+        willingness: Willingness,
         event_log: EventLog,
         now: Callable[[], int],
+        jitter: Callable[[], float],
     ) -> None:
         self._ledger = ledger
-        self._dispatch = dispatch
         self._returning = returning
+        self._willingness = willingness
         self._event_log = event_log
         self._now = now
+        self._jitter = jitter
         self._lookup = Lookup(ledger, store)
         self._steps: dict[type, tuple[Kind, Callable[[Task, Link, Any], None]]] = {
             frames.TaskAccepted: (Kind.ACCEPTED, self._accepted),
@@ -114,11 +117,13 @@ class Reports:
             and self._returning.rejects_repetition(agent_id, task.id)
         ):
             self._answer(link, frame, frames.TaskAck, status="rejected")
+            self._willingness.heard(agent_id)
             return
         verdict = judge(task, kind, agent_id, frame.generation)
         if isinstance(verdict, Counts):
             self._returning.heard(agent_id, task.id, kind in (Kind.ACCEPTED, Kind.PROGRESS))
             step(task, link, frame)
+            self._willingness.heard(agent_id)
         elif isinstance(verdict, Repeated):
             self._answer_again(verdict, link, frame)
         else:
@@ -140,7 +145,7 @@ class Reports:
     def _complete(self, task: Task, link: Link, frame: frames.TaskComplete) -> None:
         change = Complete(bytes(frame.result) or None, frame.tokens_used)
         self._change(task, link, frame, change, frames.TaskAck, status="complete")
-        self._ended(link)
+        self._willingness.ended_one(link.agent.agent_id)
 
     def _failed(self, task: Task, link: Link, frame: frames.TaskFailed) -> None:
         reason = cut(frame.reason)
@@ -149,6 +154,7 @@ class Reports:
             reason,
             frame.retryable is not False,
             result=bytes(frame.result) or None,
+            jitter=self._jitter(),
         )
 
         def committed() -> None:
@@ -159,11 +165,11 @@ class Reports:
             link.send(encode(ack))
 
         new = self._ledger.change(task.id, change, committed)
-        self._ended(link)
+        self._willingness.ended_one(link.agent.agent_id)
 
     def _rejected(self, task: Task, link: Link, frame: frames.TaskRejected) -> None:
         # First the pause: the change itself offers what waits.
-        self._dispatch.rejected(link.agent.agent_id)
+        self._willingness.rejected(link.agent.agent_id)
         change = Reject(cut(frame.reason))
         self._change(task, link, frame, change, frames.TaskAck, status="rejected")
 
@@ -192,10 +198,6 @@ class Reports:
             link.agent.agent_id, task.id, frame.generation, Kind.STATE
         )
         self._answer(link, frame, frames.StateReportAck, action="continue" if goes_on else "abort")
-
-    def _ended(self, link: Link) -> None:
-        self._dispatch.resume(link.agent.agent_id)
-        self._returning.ended_one(link.agent.agent_id)
 
     def _answer_again(self, verdict: Repeated, link: Link, frame: frames.Report) -> None:
         if verdict.answer == "reassign":

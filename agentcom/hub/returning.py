@@ -9,14 +9,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from agentcom.core.changes import Fail, Recover, Requeue
+from agentcom.core.changes import Recover, Requeue
 from agentcom.core.fence import keeps
-from agentcom.core.task import Status, Task
+from agentcom.core.state import OnDisconnect, Status, Task
 from agentcom.hub.agenda import Agenda
 from agentcom.hub.dispatch import Dispatch
 from agentcom.hub.holdings import Holding
+from agentcom.hub.interventions import Interventions
 from agentcom.hub.ledger import Ledger
-from agentcom.hub.link import Link, Roster
+from agentcom.hub.link import Roster
 from agentcom.wire.frames import TaskMention
 
 QUIET_S = 2.0
@@ -30,14 +31,23 @@ RECOVER_TIMEOUT_S = 3_600.0
 went on with; a report, and a restart of the hub, begin them anew."""
 
 RECOVERY_TIMEOUT = "recovery_timeout"
+AGENT_LOST = "agent_lost"
 
 
 class Returning:
     """Holds tasks for agents that are away, and sorts out what they have left."""
 
-    def __init__(self, ledger: Ledger, dispatch: Dispatch, roster: Roster, agenda: Agenda) -> None:
+    def __init__(
+        self,
+        ledger: Ledger,
+        dispatch: Dispatch,
+        interventions: Interventions,
+        roster: Roster,
+        agenda: Agenda,
+    ) -> None:
         self._ledger = ledger
         self._dispatch = dispatch
+        self._interventions = interventions
         self._holdings = dispatch.holdings
         self._roster = roster
         self._agenda = agenda
@@ -50,7 +60,7 @@ class Returning:
         """The hub listens: from here on count the holds of what was assigned before."""
         for task in self._ledger.live.values():
             if task.status.held:
-                self._agenda.after("hold", task.id, task.hold_s)
+                self._holdings.hold(task)
                 self.watch_recovery(task)
 
     def connected(
@@ -69,7 +79,6 @@ class Returning:
             goes_on = self.still_has(agent_id, mention.task_id, mention.generation, "identify")
             action = "continue" if goes_on else "abort"
             actions.append({"task_id": mention.task_id, "action": action})
-        self._dispatch.offer(agent_id)
         return actions
 
     def disconnected(self, agent_id: str) -> None:
@@ -80,7 +89,8 @@ class Returning:
         self._agenda.cancel("quiet", agent_id)
         holding.quiet = False
         for task_id in holding.held:
-            self._agenda.after("hold", task_id, self._ledger.live[task_id].hold_s)
+            self._agenda.cancel("accept", task_id)
+            self._holdings.hold(self._ledger.live[task_id])
         self._holdings.forget_if_empty(agent_id)
 
     def give_back(self, agent_id: str, reason: str) -> None:
@@ -94,7 +104,7 @@ class Returning:
         One that went back to the queue meanwhile, and was not assigned since,
         is taken up again: nobody else has begun, so the work is kept.
         """
-        task = self._ledger.live.get(task_id)
+        task = self._ledger.get(task_id)
         if task is None or not keeps(task, agent_id, generation):
             return False
         if task.status is Status.QUEUED:
@@ -113,6 +123,8 @@ class Returning:
         if holding is None:
             return
         holding.unconfirmed.discard(task_id)
+        if began:
+            self._agenda.cancel("accept", task_id)
         if began and holding.repeated:
             holding.repeated.discard(task_id)
             holding.busy.pop(task_id, None)
@@ -127,13 +139,14 @@ class Returning:
         if holding is None or task_id not in holding.repeated:
             return False
         holding.busy[task_id] = None
+        self._agenda.cancel("accept", task_id)
         self._agenda.after("ask_again", task_id, ASK_AGAIN_S)
         return True
 
-    def ended_one(self, agent_id: str) -> None:
-        """The agent reported an end: ask about what it was too busy for."""
+    def ask_again_all(self, agent_id: str) -> None:
+        """Ask an agent about what it was too busy for."""
         holding = self._holdings.get(agent_id)
-        if holding is not None and holding.busy:
+        if holding is not None:
             for task_id in list(holding.busy):
                 self._ask_again(task_id)
 
@@ -144,16 +157,16 @@ class Returning:
 
     def _begin(self, agent_id: str, holding: Holding) -> None:
         holding.draining = False
+        self._agenda.cancel("probe", agent_id)
         holding.repeated.clear()
         holding.busy.clear()
         holding.unconfirmed = set(holding.held)
         for task_id in holding.held:
             self._agenda.cancel("hold", task_id)
+        holding.unresponsive = holding.probing = False
         # A queued task that it had last may still be running there: it gets
         # the same chance to be named before it begins anew.
-        live = self._ledger.live
-        had = any(live[task_id].agent_id == agent_id for task_id in holding.waiting)
-        holding.quiet = bool(holding.held) or had
+        holding.quiet = bool(holding.held or holding.lost)
         if holding.quiet:
             self._agenda.after("quiet", agent_id, QUIET_S)
 
@@ -161,17 +174,19 @@ class Returning:
         task = self._ledger.live.get(task_id)
         if task is None or not task.status.held or task.agent_id in self._roster:
             return
-        self._ledger.change(task_id, Requeue("hold_expired"))
+        if task.terms.on_disconnect is OnDisconnect.FAIL:
+            self._interventions.fail(task_id, AGENT_LOST)
+        else:
+            self._ledger.change(task_id, Requeue("hold_expired"))
 
     def _quiet_over(self, agent_id: str) -> None:
         holding = self._holdings.get(agent_id)
-        link = self._roster.get(agent_id)
-        if holding is None or link is None:
+        if holding is None or agent_id not in self._roster:
             return
         holding.quiet = False
         for task_id in list(holding.held):
             if task_id in holding.unconfirmed:
-                self._send_again(task_id, holding, link)
+                self.send_again(task_id)
         holding.unconfirmed.clear()
         self._dispatch.offer(agent_id)
 
@@ -181,20 +196,25 @@ class Returning:
             return
         self._agenda.cancel("ask_again", task_id)
         holding = self._holdings.get(task.agent_id)
-        link = self._roster.get(task.agent_id)
-        if holding is not None and link is not None and task_id in holding.busy:
+        if holding is not None and task_id in holding.busy:
             del holding.busy[task_id]
-            self._send_again(task_id, holding, link)
+            self.send_again(task_id)
 
-    def _send_again(self, task_id: str, holding: Holding, link: Link) -> None:
-        holding.repeated.add(task_id)
-        # Behind the commit: the assignment itself may not be on disk yet.
+    def send_again(self, task_id: str) -> None:
+        """Repeat an assignment to its agent, if it is here; a rejection means busy."""
         task = self._ledger.live[task_id]
+        agent_id = task.agent_id or ""
+        link = self._roster.get(agent_id)
+        if link is None:
+            return
+        self._holdings.of(agent_id).repeated.add(task_id)
+        if task.status is Status.ASSIGNED:
+            self._agenda.after("accept", task_id, task.terms.accept_timeout_s)
+        # Behind the commit: the assignment itself may not be on disk yet.
         self._ledger.answer(lambda: self._dispatch.send(task, link))
 
     def _recovery_over(self, task_id: str) -> None:
         task = self._ledger.live.get(task_id)
         if task is None or not task.status.held or task.recover_due is None:
             return
-        self._ledger.change(task_id, Fail(RECOVERY_TIMEOUT, reported=False))
-        self._dispatch.call_off(task, RECOVERY_TIMEOUT)
+        self._interventions.fail(task_id, RECOVERY_TIMEOUT)

@@ -6,14 +6,15 @@ smallest thing that is written: all of it in one transaction, or none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Protocol
 
 import msgspec
 from twisted.internet.defer import Deferred
 
 from agentcom.core.events import Draft, Event
-from agentcom.core.task import Task
+from agentcom.core.matching import Needs
+from agentcom.core.task import Priority, Task
 from agentcom.core.tokens import Token
 
 
@@ -22,24 +23,37 @@ class Unit(msgspec.Struct):
 
     :ivar tasks: whole new states; several units of one batch may hold the
         same task, and the last one stands.
-    :ivar new: the tasks are not in the store yet.
+    :ivar new: the same of tasks that are not in the store yet.
     :ivar then: called after the commit, in the order of the units.
+    :ivar forgotten: ids of ended tasks whose rows go; one that lives, by the
+        last state in this batch, stays.
+    :ivar forgotten_events: sequence numbers of events that go, but for those of
+        a task that lives.
     """
 
     tasks: Sequence[Task] = ()
-    new: bool = False
+    new: Sequence[Task] = ()
     drafts: Sequence[Draft] = ()
     tokens: Sequence[Token] = ()
     then: Callable[[], None] | None = None
+    forgotten: Sequence[str] = ()
+    forgotten_events: Sequence[int] = ()
 
 
 class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
-    """Which tasks a list shows; ``before`` is the number of the last one seen."""
+    """Which tasks a list shows.
+
+    :ivar last_error: exactly this one.
+    :ivar task_ids: none but these, 1,000 at the most.
+    :ivar before: the number of the last one seen.
+    """
 
     status: str | None = None
     agent_id: str | None = None
     priority: str | None = None
     submitted_by: str | None = None
+    last_error: str | None = None
+    task_ids: Sequence[str] | None = None
     before: int | None = None
     limit: int = 100
 
@@ -55,16 +69,74 @@ def task_weight(task: Task) -> int:
 
 def event_weight(event: Event) -> int:
     """About how many bytes an event shows."""
-    return len(bytes(event.payload))
+    # Of a view, because bytes() would copy what may be large.
+    return len(memoryview(event.payload))
+
+
+class Waiting(msgspec.Struct, frozen=True, gc=False):
+    """A queued task as memory keeps it when there are many: without its texts.
+
+    :ivar agent_id: the agent that had it last.
+    """
+
+    id: str
+    priority: Priority
+    created_at: int
+    submitted_by: str
+    pinned: str | None
+    needs: Needs
+    ready_at: int | None
+    agent_id: str | None
+
+
+class TaskPage(msgspec.Struct, frozen=True):
+    """Some tasks, newest first.
+
+    :ivar next: the number to go on with, ``None`` at the end.
+    """
+
+    tasks: list[Task]
+    next: int | None
+
+
+class EventPage(msgspec.Struct, frozen=True):
+    """Some events, oldest first.
+
+    :ivar next: the sequence number to go on after, ``None`` at the end.
+    """
+
+    events: list[Event]
+    next: int | None
+
+
+class Old(msgspec.Struct, frozen=True):
+    """What retention may forget, found by one look.
+
+    :ivar tasks: ids of tasks that ended before the cutoff, all of whose
+        events are in ``events`` or gone.
+    :ivar events: sequence numbers.
+    :ivar next: the place to look on from, ``None`` when the look is through.
+    """
+
+    tasks: list[str]
+    events: list[int]
+    next: tuple[int, int] | None
 
 
 class Loaded(msgspec.Struct, frozen=True):
-    """What the hub needs in memory when it starts."""
+    """What the hub needs in memory when it starts.
+
+    :ivar tasks: those that agents hold.
+    :ivar waiting: those that are queued, oldest first.
+    :ivar pruned_seq: the highest sequence number that was ever forgotten.
+    """
 
     tasks: list[Task]
+    waiting: Iterator[Waiting]
     tokens: list[Token]
     epoch: str
     last_seq: int
+    pruned_seq: int
 
 
 class Store(Protocol):
@@ -100,14 +172,34 @@ class Store(Protocol):
     def task(self, task_id: str) -> Deferred[Task | None]:
         """One task."""
 
-    def task_by_key(self, submitted_by: str, key: str) -> Deferred[Task | None]:
-        """The task that was submitted with this idempotency key."""
+    def fetch(self, task_id: str) -> Task | None:
+        """One task, at once: blocks for some tens of microseconds."""
 
-    def tasks(self, wanted: TaskFilter) -> Deferred[list[tuple[int, Task]]]:
-        """Tasks with their numbers, newest first."""
+    def tasks_by_keys(self, submitted_by: str, keys: Sequence[str]) -> Deferred[dict[str, Task]]:
+        """The tasks that were submitted with these idempotency keys, by key."""
 
-    def task_events(self, task_id: str, after: int, limit: int) -> Deferred[list[Event]]:
+    def tasks(self, wanted: TaskFilter) -> Deferred[TaskPage]:
+        """Tasks, newest first."""
+
+    def expired(self, now: int, limit: int) -> Deferred[list[str]]:
+        """Ids of tasks whose ``expires_at`` is not after ``now``, earliest first."""
+
+    def counts(self) -> Deferred[dict[str, int]]:
+        """How many tasks there are of each status; statuses without any may be absent."""
+
+    def old(self, before: int, place: tuple[int, int], limit: int) -> Deferred[Old]:
+        """What ended, or happened outside tasks, before a time; see :class:`Old`.
+
+        :param before: Unix milliseconds.
+        :param place: ``(0, 0)`` to begin, then the last answer's ``next``.
+        :param limit: rows to look at, and events to name, at the most.
+        """
+
+    def task_events(self, task_id: str, after: int, limit: int) -> Deferred[EventPage]:
         """A task's events after a sequence number, oldest first."""
+
+    def last_event(self, task_id: str) -> Deferred[Event | None]:
+        """A task's newest event."""
 
     def events(self, after: int, limit: int) -> Deferred[list[Event]]:
         """The log after a sequence number, oldest first."""

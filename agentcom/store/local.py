@@ -13,7 +13,7 @@ from pathlib import Path
 from agentcom.core.ids import ADMIN_ID, Ids
 from agentcom.core.tokens import ADMIN, Token, mint
 from agentcom.errors import StartError
-from agentcom.store import migrate
+from agentcom.store import migrate, rows
 from agentcom.store import statements as sql
 from agentcom.store.sqlite import connect
 
@@ -57,4 +57,4 @@ def count_tokens(connection: sqlite3.Connection) -> int:
 
 def insert(connection: sqlite3.Connection, token: Token) -> None:
     """Store a token; durable when this returns."""
-    connection.execute(sql.UPSERT_TOKEN, sql.token_row(token))
+    connection.execute(sql.UPSERT_TOKEN, rows.token_row(token))

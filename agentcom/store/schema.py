@@ -29,6 +29,7 @@ meta = Table(
     Column("id", Integer, primary_key=True),
     Column("epoch", String(32), nullable=False),
     Column("last_seq", BigInteger, nullable=False),
+    Column("pruned_seq", BigInteger, nullable=False, server_default=text("0")),
 )
 
 tasks = Table(
@@ -61,6 +62,11 @@ tasks = Table(
     Column("ending", Text),
     Column("idempotency_key", String(256)),
     Column("body_hash", String(64)),
+    Column("needs", Text),
+    Column("terms", Text),
+    Column("series", Integer, nullable=False, server_default=text("1")),
+    Column("ready_at", BigInteger),
+    Column("expires_at", BigInteger),
 )
 
 Index(
@@ -79,6 +85,12 @@ Index(
     postgresql_where=text("status != 'completed'"),
 )
 Index("tasks_by_agent", tasks.c.agent_id)
+Index(
+    "tasks_by_expiry",
+    tasks.c.expires_at,
+    sqlite_where=text("expires_at IS NOT NULL"),
+    postgresql_where=text("expires_at IS NOT NULL"),
+)
 
 events = Table(
     "events",

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -21,16 +22,17 @@ from agentcom.core.events import Event
 from agentcom.core.task import Task
 from agentcom.core.tokens import Token
 from agentcom.errors import StartError
-from agentcom.store import migrate
+from agentcom.store import migrate, reads, retention, rows
 from agentcom.store import statements as sql
 from agentcom.store.commit import Batch, GroupCommit
 from agentcom.store.interface import (
-    PAGE_BYTES,
+    EventPage,
     Loaded,
+    Old,
     TaskFilter,
+    TaskPage,
     Unit,
-    event_weight,
-    task_weight,
+    Waiting,
 )
 
 T = TypeVar("T")
@@ -96,14 +98,21 @@ class SqliteTransaction:
         db = self._connection
         db.execute("BEGIN IMMEDIATE")
         if batch.inserts:
-            db.executemany(sql.INSERT_TASK, map(sql.task_row, batch.inserts.values()))
+            db.executemany(sql.INSERT_TASK, map(rows.task_row, batch.inserts.values()))
         if batch.updates:
-            db.executemany(sql.UPDATE_TASK, map(sql.change_row, batch.updates.values()))
+            db.executemany(sql.UPDATE_TASK, map(rows.change_row, batch.updates.values()))
         if batch.events:
-            db.executemany(sql.INSERT_EVENT, map(sql.event_row, batch.events))
+            db.executemany(sql.INSERT_EVENT, map(rows.event_row, batch.events))
             db.execute(sql.SET_SEQ, (batch.last_seq,))
         if batch.tokens:
-            db.executemany(sql.UPSERT_TOKEN, map(sql.token_row, batch.tokens))
+            db.executemany(sql.UPSERT_TOKEN, map(rows.token_row, batch.tokens))
+        # Last, so that whether a task may go is asked of its last state.
+        if batch.forgotten:
+            db.executemany(sql.DELETE_TASK, zip(batch.forgotten))
+        if batch.forgotten_events:
+            db.executemany(sql.DELETE_EVENT, zip(batch.forgotten_events))
+            highest = max(batch.forgotten_events)
+            db.execute(sql.SET_PRUNED, (highest, highest))
 
     def commit(self) -> None:
         self._connection.execute("COMMIT")
@@ -163,8 +172,15 @@ class SqliteStore:
 
     def load(self) -> Loaded:
         db = self._connection
-        tasks = [sql.to_task(row) for row in db.execute(*sql.select_live())]
-        return Loaded(tasks, self._all_tokens(db), self._epoch, self._last_seq)
+        (pruned_seq,) = db.execute(sql.SELECT_PRUNED).fetchone()
+        return Loaded(
+            reads.held(db),
+            self._waiting(),
+            reads.tokens(db),
+            self._epoch,
+            self._last_seq,
+            pruned_seq,
+        )
 
     def commit(self, unit: Unit) -> None:
         self._commits.add(unit)
@@ -200,45 +216,40 @@ class SqliteStore:
         return self._commits.backlog
 
     def tokens_beyond(self, known: int) -> Deferred[list[Token]]:
-        def look(db: sqlite3.Connection) -> list[Token]:
-            count = db.execute(sql.COUNT_TOKENS).fetchone()[0]
-            return [] if count == known else self._all_tokens(db)
-
-        return self._read(look)
+        return self._read(partial(reads.tokens_beyond, known=known))
 
     def task(self, task_id: str) -> Deferred[Task | None]:
-        return self._read(lambda db: _one(db.execute(sql.SELECT_TASK, (task_id,)), sql.to_task))
+        return self._read(partial(reads.task, task_id=task_id))
 
-    def task_by_key(self, submitted_by: str, key: str) -> Deferred[Task | None]:
-        return self._read(
-            lambda db: _one(db.execute(sql.SELECT_BY_KEY, (submitted_by, key)), sql.to_task)
-        )
+    def fetch(self, task_id: str) -> Task | None:
+        return reads.task(self._reader(), task_id)
 
-    def tasks(self, wanted: TaskFilter) -> Deferred[list[tuple[int, Task]]]:
-        statement, values = sql.select_tasks(wanted)
+    def tasks_by_keys(self, submitted_by: str, keys: Sequence[str]) -> Deferred[dict[str, Task]]:
+        return self._read(partial(reads.tasks_by_keys, submitted_by=submitted_by, keys=keys))
 
-        def page(db: sqlite3.Connection) -> list[tuple[int, Task]]:
-            rows = db.execute(statement, values)
-            return _page(((row[0], sql.to_task(row[1:])) for row in rows), _numbered_weight)
+    def tasks(self, wanted: TaskFilter) -> Deferred[TaskPage]:
+        return self._read(partial(reads.tasks, wanted=wanted))
 
-        return self._read(page)
+    def expired(self, now: int, limit: int) -> Deferred[list[str]]:
+        return self._read(partial(reads.expired, now=now, limit=limit))
 
-    def task_events(self, task_id: str, after: int, limit: int) -> Deferred[list[Event]]:
-        values = (task_id, after, limit, 0)
-        return self._read(
-            lambda db: _page(
-                map(sql.to_event, db.execute(sql.SELECT_TASK_EVENTS, values)), event_weight
-            )
-        )
+    def counts(self) -> Deferred[dict[str, int]]:
+        return self._read(reads.counts)
+
+    def old(self, before: int, place: tuple[int, int], limit: int) -> Deferred[Old]:
+        return self._read(partial(retention.old, before=before, place=place, limit=limit))
+
+    def task_events(self, task_id: str, after: int, limit: int) -> Deferred[EventPage]:
+        return self._read(partial(reads.task_events, task_id=task_id, after=after, limit=limit))
+
+    def last_event(self, task_id: str) -> Deferred[Event | None]:
+        return self._read(partial(reads.last_event, task_id=task_id))
 
     def events(self, after: int, limit: int) -> Deferred[list[Event]]:
-        values = (after, limit, 0)
-        return self._read(
-            lambda db: _page(map(sql.to_event, db.execute(sql.SELECT_EVENTS, values)), event_weight)
-        )
+        return self._read(partial(reads.events, after=after, limit=limit))
 
     def first_seq(self) -> Deferred[int]:
-        return self._read(lambda db: db.execute(sql.SELECT_FIRST_SEQ).fetchone()[0] or 0)
+        return self._read(reads.first_seq)
 
     def close(self) -> None:
         """Close every connection.  Nothing may be under way."""
@@ -273,27 +284,12 @@ class SqliteStore:
                 self._reading.append(found)
         return found
 
-    @staticmethod
-    def _all_tokens(db: sqlite3.Connection) -> list[Token]:
-        return [sql.to_token(row) for row in db.execute(sql.SELECT_TOKENS)]
-
-
-def _page(rows: Iterable[T], weight: Callable[[T], int]) -> list[T]:
-    """Rows up to the one that fills a page."""
-    page: list[T] = []
-    total = 0
-    for row in rows:
-        page.append(row)
-        total += weight(row)
-        if total >= PAGE_BYTES:
-            break
-    return page
-
-
-def _numbered_weight(row: tuple[int, Task]) -> int:
-    return task_weight(row[1])
-
-
-def _one(cursor: sqlite3.Cursor, convert: Callable[[sql.Row], T]) -> T | None:
-    row = cursor.fetchone()
-    return None if row is None else convert(row)
+    def _waiting(self) -> Iterator[Waiting]:
+        # A connection of its own: one that stays half-way through the rows
+        # sees nothing newer, and must not be that of fetch().
+        db = self._open_reader()
+        try:
+            yield from reads.waiting(db)
+        finally:
+            if db is not self._connection:
+                db.close()

@@ -1,22 +1,33 @@
-"""Every statement of the store, compiled once, and rows to values and back.
+"""Every statement of the store, compiled once.
 
 SQLAlchemy Core writes the SQL (one text for SQLite and PostgreSQL, kept by
 others); the driver's own ``execute`` and ``executemany`` run it, because
 SQLAlchemy's execution costs more than the statement (DESIGN.md, "How a task
-flows", 1).
+flows", 1).  ``rows.py`` makes the values that go in and out.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
-import msgspec
-from sqlalchemy import ClauseElement, bindparam, func, insert, select, update
+from sqlalchemy import (
+    ClauseElement,
+    ColumnElement,
+    bindparam,
+    delete,
+    exists,
+    func,
+    insert,
+    literal_column,
+    select,
+    union_all,
+    update,
+)
 from sqlalchemy.dialects import sqlite
 
 from agentcom.core.events import Event
-from agentcom.core.task import Ending, Priority, Status, Task
+from agentcom.core.state import ENDED, HELD, Status
 from agentcom.core.tokens import Token
 from agentcom.store import schema
 from agentcom.store.interface import TaskFilter
@@ -24,7 +35,7 @@ from agentcom.store.interface import TaskFilter
 _DIALECT = sqlite.dialect(paramstyle="qmark")
 
 TASK_COLUMNS = tuple(c.name for c in schema.tasks.c if c.name != "number")
-"""In the order of a row of :func:`task_row`."""
+"""In the order of a row of :func:`.rows.task_row`."""
 
 CHANGING = (
     "status",
@@ -41,12 +52,29 @@ CHANGING = (
     "recover_due",
     "output_bytes",
     "ending",
+    "series",
+    "ready_at",
+    "expires_at",
 )
 """What can change after the insert; description and metadata are written once."""
 
-LIVE = (Status.QUEUED.value, Status.ASSIGNED.value, Status.WORKING.value)
+WAITING_COLUMNS = (
+    "id",
+    "priority",
+    "created_at",
+    "submitted_by",
+    "pinned",
+    "needs",
+    "ready_at",
+    "agent_id",
+)
+"""What memory keeps of a task that waits."""
 
-Row = tuple[Any, ...]
+KEYS = 100
+"""Idempotency keys of one :data:`SELECT_BY_KEYS`."""
+
+EVERY = "every"
+"""The row of :data:`COUNT_TASKS` that counts tasks of every status."""
 
 
 def _sql(statement: ClauseElement) -> tuple[str, tuple[str, ...]]:
@@ -62,10 +90,21 @@ def prepare(statement: ClauseElement) -> tuple[str, list[Any]]:
     return str(compiled), [values[name] for name in positions]
 
 
-_t, _e, _k = schema.tasks, schema.events, schema.tokens
+_t, _e, _k, _m = schema.tasks, schema.events, schema.tokens, schema.meta
 _task_cols = [_t.c[name] for name in TASK_COLUMNS]
 _event_cols = [_e.c[name] for name in Event.__struct_fields__]
 _token_cols = [_k.c[name] for name in Token.__struct_fields__]
+
+
+def _status_in(statuses: Iterable[Status]) -> ColumnElement[bool]:
+    return _t.c.status.in_([literal_column(f"'{name}'") for name in sorted(statuses)])
+
+
+# SQLite uses a partial index only where its condition stands in the query
+# in the same words; to us it says nothing new.
+_unfinished = _t.c.status != literal_column("'completed'")
+_queued = _t.c.status == literal_column("'queued'")
+_ended = _status_in(ENDED)
 
 INSERT_TASK, _insert_order = _sql(insert(_t).values({n: bindparam(n) for n in TASK_COLUMNS}))
 UPDATE_TASK, _update_order = _sql(
@@ -77,178 +116,159 @@ INSERT_EVENT, _event_order = _sql(
 UPSERT_TOKEN, _token_order = _sql(
     insert(_k).prefix_with("OR REPLACE").values({c.name: bindparam(c.name) for c in _token_cols})
 )
-SET_SEQ, _ = _sql(update(schema.meta).values(last_seq=bindparam("last")))
+# What is to go was chosen by an earlier look: a dead letter that was tried
+# again since, and its events, stay.
+DELETE_TASK, _ = _sql(delete(_t).where(_t.c.id == bindparam("b_id"), _ended))
+DELETE_EVENT, _ = _sql(
+    delete(_e).where(
+        _e.c.seq == bindparam("b_seq"), ~exists().where(_t.c.id == _e.c.task_id, ~_ended)
+    )
+)
+SET_SEQ, _ = _sql(update(_m).values(last_seq=bindparam("last")))
+SET_PRUNED, _pruned_order = _sql(
+    update(_m).values(pruned_seq=bindparam("pruned")).where(_m.c.pruned_seq < bindparam("than"))
+)
 INSERT_META, _meta_order = _sql(
-    insert(schema.meta).values(
-        id=bindparam("id"), epoch=bindparam("epoch"), last_seq=bindparam("last")
-    )
+    insert(_m).values(id=bindparam("id"), epoch=bindparam("epoch"), last_seq=bindparam("last"))
 )
-SELECT_META, _ = _sql(select(schema.meta.c.epoch, schema.meta.c.last_seq))
+# In the columns of every version of the schema: upgrades ask it too.
+SELECT_META, _ = _sql(select(_m.c.epoch, _m.c.last_seq))
+SELECT_PRUNED, _ = _sql(select(_m.c.pruned_seq))
+
 SELECT_TASK, _ = _sql(select(*_task_cols).where(_t.c.id == bindparam("b_id")))
-SELECT_BY_KEY, _ = _sql(
+SELECT_HELD, _ = _sql(
+    select(*_task_cols).where(_status_in(HELD), _unfinished).order_by(_t.c.number)
+)
+SELECT_WAITING, _ = _sql(
+    select(*(_t.c[name] for name in WAITING_COLUMNS))
+    .where(_queued, _unfinished)
+    .order_by(_t.c.number)
+)
+SELECT_BY_KEYS, _keys_order = _sql(
     select(*_task_cols).where(
-        _t.c.submitted_by == bindparam("who"), _t.c.idempotency_key == bindparam("key")
+        _t.c.submitted_by == bindparam("who"),
+        _t.c.idempotency_key.in_([bindparam(f"key_{n}") for n in range(KEYS)]),
     )
 )
-SELECT_TOKENS, _ = _sql(select(*_token_cols).order_by(_k.c.created_at))
-COUNT_TOKENS, _ = _sql(select(func.count()).select_from(_k))
+SELECT_EXPIRED, _expired_order = _sql(
+    select(_t.c.id)
+    .where(_t.c.expires_at.is_not(None), _t.c.expires_at <= bindparam("now"))
+    .order_by(_t.c.expires_at)
+    .limit(bindparam("most"))
+    .offset(literal_column("0"))
+)
+# Completed tasks are all that the others are not: all rows are counted by the
+# pages of an index, the others one by one.  One statement, so that sums agree.
+COUNT_TASKS, _ = _sql(
+    union_all(
+        select(_t.c.status, func.count()).where(_unfinished).group_by(_t.c.status),
+        select(
+            literal_column(f"'{EVERY}'"), select(func.count()).select_from(_t).scalar_subquery()
+        ),
+    )
+)
+
 SELECT_TASK_EVENTS, _ = _sql(
     select(*_event_cols)
     .where(_e.c.task_id == bindparam("b_id"), _e.c.seq > bindparam("after"))
     .order_by(_e.c.seq)
     .limit(bindparam("most"))
+    .offset(literal_column("0"))
+)
+SELECT_LAST_EVENT, _ = _sql(
+    select(*_event_cols)
+    .where(_e.c.task_id == bindparam("b_id"))
+    .order_by(_e.c.seq.desc())
+    .limit(literal_column("1"))
+    .offset(literal_column("0"))
 )
 SELECT_EVENTS, _ = _sql(
     select(*_event_cols)
     .where(_e.c.seq > bindparam("after"))
     .order_by(_e.c.seq)
     .limit(bindparam("most"))
+    .offset(literal_column("0"))
 )
 SELECT_FIRST_SEQ, _ = _sql(select(func.min(_e.c.seq)))
 
-# The rows below are built in these orders: a change of the schema that
-# breaks them must not start.
+SELECT_TOKENS, _ = _sql(select(*_token_cols).order_by(_k.c.created_at))
+COUNT_TOKENS, _ = _sql(select(func.count()).select_from(_k))
+
+SELECT_TASK_AT, _task_at_order = _sql(
+    select(_t.c.number, _t.c.created_at)
+    .where(_t.c.number > bindparam("after"))
+    .order_by(_t.c.number)
+    .limit(literal_column("1"))
+    .offset(bindparam("skipped"))
+)
+SELECT_LAST_NUMBER, _ = _sql(select(func.max(_t.c.number)))
+SELECT_OLD_TASKS, _old_tasks_order = _sql(
+    select(_t.c.number, _t.c.id, _e.c.seq)
+    .select_from(_t.outerjoin(_e, _e.c.task_id == _t.c.id))
+    .where(
+        _t.c.number > bindparam("after"),
+        _t.c.number <= bindparam("until"),
+        _ended,
+        _t.c.updated_at < bindparam("before"),
+    )
+    .order_by(_t.c.number, _e.c.seq)
+)
+SELECT_EVENT_AT, _event_at_order = _sql(
+    select(_e.c.seq, _e.c.timestamp)
+    .where(_e.c.seq > bindparam("after"))
+    .order_by(_e.c.seq)
+    .limit(literal_column("1"))
+    .offset(bindparam("skipped"))
+)
+SELECT_LAST_SEQ, _ = _sql(select(func.max(_e.c.seq)))
+SELECT_OLD_EVENTS, _old_events_order = _sql(
+    select(_e.c.seq)
+    .select_from(_e.outerjoin(_t, _t.c.id == _e.c.task_id))
+    .where(
+        _e.c.seq > bindparam("after"),
+        _e.c.seq <= bindparam("until"),
+        _e.c.timestamp < bindparam("before"),
+        _t.c.id.is_(None),
+    )
+    .order_by(_e.c.seq)
+    .limit(bindparam("most"))
+    .offset(literal_column("0"))
+)
+
+# Values are built in these orders: a change of the schema that breaks them
+# must not start.
 for _order, _expected in (
     (_insert_order, TASK_COLUMNS),
     (_update_order, (*CHANGING, "b_id")),
     (_event_order, Event.__struct_fields__),
     (_token_order, Token.__struct_fields__),
     (_meta_order, ("id", "epoch", "last")),
+    (_pruned_order, ("pruned", "than")),
+    (_keys_order, ("who", *(f"key_{n}" for n in range(KEYS)))),
+    (_expired_order, ("now", "most")),
+    (_task_at_order, ("after", "skipped")),
+    (_event_at_order, ("after", "skipped")),
+    (_old_tasks_order, ("after", "until", "before")),
+    (_old_events_order, ("after", "until", "before", "most")),
 ):
     if tuple(_order) != tuple(_expected):
         raise AssertionError(f"statement parameters {_order} are not {_expected}")
 
 
-def select_live() -> tuple[str, list[Any]]:
-    """All tasks that have not ended, in the order in which they came."""
-    return prepare(select(*_task_cols).where(_t.c.status.in_(LIVE)).order_by(_t.c.number))
+def select_tasks(wanted: TaskFilter, most: int) -> tuple[str, list[Any]]:
+    """Tasks with their numbers first, newest first.
 
-
-def select_tasks(wanted: TaskFilter) -> tuple[str, list[Any]]:
-    """Tasks with their numbers first, newest first."""
-    query = select(_t.c.number, *_task_cols).order_by(_t.c.number.desc()).limit(wanted.limit)
-    for name in ("status", "agent_id", "priority", "submitted_by"):
+    :param most: rows, in place of the filter's own limit.
+    """
+    query = select(_t.c.number, *_task_cols).order_by(_t.c.number.desc()).limit(most)
+    for name in ("status", "agent_id", "priority", "submitted_by", "last_error"):
         value = getattr(wanted, name)
         if value is not None:
             query = query.where(_t.c[name] == value)
+    if wanted.status is not None and wanted.status != Status.COMPLETED:
+        query = query.where(_unfinished)
+    if wanted.task_ids is not None:
+        query = query.where(_t.c.id.in_(wanted.task_ids))
     if wanted.before is not None:
         query = query.where(_t.c.number < wanted.before)
     return prepare(query)
-
-
-def task_row(task: Task) -> Row:
-    """The values of :data:`INSERT_TASK`."""
-    return (
-        task.id,
-        task.status.value,
-        task.description,
-        task.metadata.decode(),
-        task.priority.value,
-        task.origin,
-        task.pinned,
-        task.agent_id,
-        task.generation,
-        task.attempts,
-        task.max_attempts,
-        task.progress,
-        _text(task.result),
-        task.tokens_used,
-        task.last_error,
-        task.submitted_by,
-        task.created_at,
-        task.updated_at,
-        task.assigned_at,
-        task.hold_s,
-        task.requeues,
-        task.recover_due,
-        task.output_bytes,
-        _ending_text(task.ending),
-        task.idempotency_key,
-        task.body_hash,
-    )
-
-
-def change_row(task: Task) -> Row:
-    """The values of :data:`UPDATE_TASK`."""
-    return (
-        task.status.value,
-        task.agent_id,
-        task.generation,
-        task.attempts,
-        task.progress,
-        _text(task.result),
-        task.tokens_used,
-        task.last_error,
-        task.updated_at,
-        task.assigned_at,
-        task.requeues,
-        task.recover_due,
-        task.output_bytes,
-        _ending_text(task.ending),
-        task.id,
-    )
-
-
-def event_row(event: Event) -> Row:
-    """The values of :data:`INSERT_EVENT`."""
-    return (
-        event.seq,
-        event.topic,
-        event.event,
-        event.task_id,
-        event.agent_id,
-        event.generation,
-        event.timestamp,
-        bytes(event.payload).decode(),
-    )
-
-
-def token_row(token: Token) -> Row:
-    """The values of :data:`UPSERT_TOKEN`."""
-    return (
-        token.hash,
-        token.agent_id,
-        token.prefix,
-        " ".join(token.scopes),
-        token.created_at,
-        token.expires_at,
-        token.revoked_at,
-    )
-
-
-def to_task(row: Row) -> Task:
-    """A row of :data:`TASK_COLUMNS` as a task."""
-    fields = dict(zip(TASK_COLUMNS, row, strict=True))
-    fields["status"] = Status(fields["status"])
-    fields["priority"] = Priority(fields["priority"])
-    fields["metadata"] = fields["metadata"].encode()
-    if fields["result"] is not None:
-        fields["result"] = fields["result"].encode()
-    if fields["ending"] is not None:
-        fields["ending"] = _decode_ending(fields["ending"])
-    return Task(**fields)
-
-
-def to_event(row: Row) -> Event:
-    """A row of the event log as an event."""
-    values: list[Any] = [*row[:-1], msgspec.Raw(row[-1].encode())]
-    return Event(*values)
-
-
-def to_token(row: Row) -> Token:
-    """A row of the token table as a token."""
-    fields = dict(zip(Token.__struct_fields__, row, strict=True))
-    fields["scopes"] = tuple(fields["scopes"].split())
-    return Token(**fields)
-
-
-_encode = msgspec.json.Encoder().encode
-_decode_ending = msgspec.json.Decoder(Ending).decode
-
-
-def _text(value: bytes | None) -> str | None:
-    return None if value is None else value.decode()
-
-
-def _ending_text(ending: Ending | None) -> str | None:
-    return None if ending is None else _encode(ending).decode()

@@ -14,18 +14,18 @@ from msgspec import UNSET, Meta, Raw, UnsetType
 
 from agentcom.core.agent import Presence
 from agentcom.core.ids import MAX_INTEGER
+from agentcom.wire.tasks import AgentId, Submission
 
-AgentId = Annotated[str, Meta(min_length=1, max_length=128)]
 TaskId = Annotated[str, Meta(min_length=1, max_length=128)]
 Token = Annotated[str, Meta(min_length=1, max_length=256)]
 Name = Annotated[str, Meta(max_length=256)]
 StatusText = Annotated[str, Meta(max_length=256)]
-Description = Annotated[str, Meta(max_length=10_000)]
 ChannelName = Annotated[str, Meta(min_length=1, max_length=64)]
 Capabilities = Annotated[list[Annotated[str, Meta(max_length=256)]], Meta(max_length=1_000)]
 Label = Annotated[str, Meta(max_length=256)]
 Labels = Annotated[dict[Label, Label], Meta(max_length=256)]
-Slots = Annotated[int, Meta(ge=1, le=10_000)]
+Slots = Annotated[int, Meta(ge=0, le=10_000)]
+"""0 for a program that takes no offers."""
 Generation = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
 Count = Annotated[int, Meta(ge=0, le=MAX_INTEGER)]
 NO_JSON = Raw(b"")
@@ -149,6 +149,16 @@ class StateReport(Report, frozen=True, kw_only=True, tag="state_report"):
     status: StatusText | None = None
 
 
+class TaskSubmit(Submission, frozen=True, kw_only=True, tag_field="type", tag="task_submit"):
+    """A task for the queue.
+
+    It has the fields of :class:`FromAgent` and not its name: a Struct takes
+    its fields from one base only.
+    """
+
+    ref: Raw = NO_JSON
+
+
 class AgentRestarting(FromAgent, frozen=True, kw_only=True, tag="agent_restarting"):
     reason: str | None = None
 
@@ -165,7 +175,10 @@ class ResourceReport(FromAgent, frozen=True, kw_only=True, tag="resource_report"
     pass
 
 
-FRAME_TYPES: tuple[type[FromAgent], ...] = (
+AnyFrame = FromAgent | TaskSubmit
+"""What an agent may send."""
+
+FRAME_TYPES: tuple[type[AnyFrame], ...] = (
     Identify,
     Ping,
     SetStatus,
@@ -183,24 +196,28 @@ FRAME_TYPES: tuple[type[FromAgent], ...] = (
     TaskRecovering,
     TaskRejected,
     StateReport,
+    TaskSubmit,
     AgentRestarting,
     Drain,
     WakeResult,
     ResourceReport,
 )
 
-FROM_AGENT: dict[str, type[FromAgent]] = {
-    str(cls.__struct_config__.tag): cls for cls in FRAME_TYPES
-}
+FROM_AGENT: dict[str, type[AnyFrame]] = {str(cls.__struct_config__.tag): cls for cls in FRAME_TYPES}
 
 
-REPORTS: tuple[type[FromAgent], ...] = tuple(c for c in FRAME_TYPES if issubclass(c, Report))
+REPORTS: tuple[type[AnyFrame], ...] = tuple(c for c in FRAME_TYPES if issubclass(c, Report))
 OF_CHANNELS: tuple[type[FromAgent], ...] = (
     ChannelSubscribe,
     ChannelUnsubscribe,
     ChannelPublish,
     ChannelHistory,
 )
+
+
+def ref_of(frame: AnyFrame) -> Raw | UnsetType:
+    """The ``ref`` that a reply to the frame repeats."""
+    return frame.ref if bytes(frame.ref) else UNSET
 
 
 class ToAgent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):
@@ -253,6 +270,10 @@ class TaskAck(ToAgent, frozen=True, kw_only=True, tag="task_ack"):
     task_id: str
     status: str
     outcome: str | None = None
+
+
+class TaskSubmitted(ToAgent, frozen=True, kw_only=True, tag="task_submitted"):
+    task_id: str
 
 
 class TaskContinue(ToAgent, frozen=True, kw_only=True, tag="task_continue"):

@@ -1,4 +1,7 @@
-"""Bodies of the HTTP API, one Struct each: PROTOCOL.md section 4."""
+"""Bodies of the HTTP API, one Struct each: PROTOCOL.md section 4.
+
+Those of the queue are in :mod:`.tasks`.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
-from agentcom.wire.frames import AgentId, Description, JSONObject, MessageId, MessageType
+from agentcom.wire.frames import JSONObject, MessageId, MessageType
+from agentcom.wire.tasks import AgentId, Description, IdempotencyKey
 
-IdempotencyKey = Annotated[str, Meta(min_length=1, max_length=256)]
 Scope = Annotated[str, Meta(max_length=16)]
 
 

@@ -24,6 +24,7 @@ class AgentFactory(WebSocketServerFactory):
         Connections enter and leave it by themselves; the dispatcher and the
         HTTP routes look agents up in it.
     :ivar connections: every open connection, identified or not.
+    :ivar shortcuts: whether plain frames are taken by :mod:`.shortcuts`.
     """
 
     protocol = AgentProtocol  # type: ignore[assignment]  # zope sees no factory attribute
@@ -36,6 +37,7 @@ class AgentFactory(WebSocketServerFactory):
         self.clock = clock
         self.limits = limits
         self.identify_within_s = IDENTIFY_WITHIN_S
+        self.shortcuts = True
         self.connections: set[AgentProtocol] = set()
         self.setProtocolOptions(  # type: ignore[no-untyped-call]  # Autobahn
             # Liveness and handshake limits are ours, on our own clock:

@@ -11,12 +11,13 @@ from collections import deque
 from collections.abc import Callable
 from typing import Any
 
-from autobahn.websocket.protocol import PreparedMessage, WebSocketProtocol
+from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
 from twisted.logger import Logger
 from zope.interface import implementer
 
 from agentcom.hub.link import SharedFrame
+from agentcom.ws.shortcuts import text_frame
 
 ABORT_AFTER_S = 5.0
 """Seconds that a peer has to answer a close frame."""
@@ -42,7 +43,7 @@ class Outbound:
         self._protocol = protocol
         self._clock = clock
         self._limit = limit
-        self._held: deque[PreparedMessage] = deque()
+        self._held: deque[bytes] = deque()
         self._held_bytes = 0
         self.paused = False
         self._abort: IDelayedCall | None = None
@@ -52,12 +53,12 @@ class Outbound:
         """Send a text frame; nothing happens where the line is down or closing."""
         if self.closing or self._protocol.state != WebSocketProtocol.STATE_OPEN:
             return
-        message = _on_the_wire(frame)
+        wire = _on_the_wire(frame)
         if not self.paused:
-            self._protocol.sendPreparedMessage(message)
+            self._protocol.sendData(wire)
             return
-        self._held.append(message)
-        self._held_bytes += len(message.payloadHybi)
+        self._held.append(wire)
+        self._held_bytes += len(wire)
         if self._held_bytes > self._limit:
             self._drop_held()
             self._overrun()
@@ -102,9 +103,9 @@ class Outbound:
     def _flush(self) -> None:
         # Closing, all of it goes out before the close frame.
         while self._held and (self.closing or not self.paused):
-            message = self._held.popleft()
-            self._held_bytes -= len(message.payloadHybi)
-            self._protocol.sendPreparedMessage(message)
+            wire = self._held.popleft()
+            self._held_bytes -= len(wire)
+            self._protocol.sendData(wire)
 
     def _drop_held(self) -> None:
         self._held.clear()
@@ -117,10 +118,9 @@ class Outbound:
             transport.abortConnection()
 
 
-def _on_the_wire(frame: bytes) -> PreparedMessage:
+def _on_the_wire(frame: bytes) -> bytes:
     if not isinstance(frame, SharedFrame):
-        return PreparedMessage(frame, False, False, True)
+        return text_frame(frame)
     if frame.wire is None:
-        frame.wire = PreparedMessage(frame, False, False, True)
-    made: PreparedMessage = frame.wire
-    return made
+        frame.wire = text_frame(frame)
+    return frame.wire

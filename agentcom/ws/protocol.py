@@ -28,6 +28,7 @@ from agentcom.ws.session import (
     REPLACED,
     Session,
 )
+from agentcom.ws.shortcuts import PlainFrames
 
 if TYPE_CHECKING:
     from agentcom.ws.factory import AgentFactory
@@ -52,10 +53,9 @@ class AgentProtocol(WebSocketServerProtocol):
         self._session: Session | None = None
         self._outbound: Outbound | None = None
         self._timer: IDelayedCall | None = None
-        self._heard_at = 0.0
-        self._ping_at = 0.0
-        self._deaf = False
-        self._held_back = False
+        self._heard_at = self._ping_at = 0.0
+        self._deaf = self._held_back = False
+        self._plain: PlainFrames | None = None
 
     # -- what the hub asks of a link --------------------------------------
 
@@ -126,6 +126,7 @@ class AgentProtocol(WebSocketServerProtocol):
             self._session = Session(factory.hub, self, factory.clock, factory.limits)
             self._timer = factory.clock.callLater(factory.identify_within_s, self._late)
             factory.connections.add(self)
+            self._plain = PlainFrames(self) if factory.shortcuts else None
         except Exception:
             self._broken("while opening a connection")
 
@@ -137,7 +138,7 @@ class AgentProtocol(WebSocketServerProtocol):
                 self._session.received_binary()
             else:
                 self._session.received(payload)
-            if not self._held_back and self.factory.hub.overloaded():
+            if self._session.behind and not self._held_back:
                 self._hold_back()
         except Exception:
             self._broken("while serving a frame")
@@ -159,8 +160,10 @@ class AgentProtocol(WebSocketServerProtocol):
     def dataReceived(self, data: bytes) -> None:
         """Any byte is a sign of life."""
         self._heard_at = self.factory.clock.seconds()
-        # Autobahn's own method formats a log line for each read, told or not.
-        self._dataReceived(data)
+        rest = data if self._plain is None else self._plain.take(data)
+        if rest:
+            # Autobahn's own method formats a log line for each read, told or not.
+            self._dataReceived(rest)
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
         """Write; as Autobahn does, without a log line formatted for each write."""
@@ -220,7 +223,7 @@ class AgentProtocol(WebSocketServerProtocol):
         now = self.factory.clock.seconds()
         self._heard_at = now
         transport: Any = self.transport
-        if self.factory.hub.overloaded():
+        if self._session is not None and self._session.behind:
             if not self._held_back:
                 self._held_back = True
                 transport.pauseProducing()
@@ -231,9 +234,7 @@ class AgentProtocol(WebSocketServerProtocol):
                 transport.resumeProducing()
 
     def _broken(self, what: str) -> None:
-        self._log.failure(what + " of {agent_id}", agent_id=self._who())
-        self.close(INTERNAL, "internal error")
-
-    def _who(self) -> Any:
         named = self._session is not None and self._session.identified
-        return self.agent.agent_id if named else "an unidentified peer"
+        who = self.agent.agent_id if named else "an unidentified peer"
+        self._log.failure(what + " of {agent_id}", agent_id=who)
+        self.close(INTERNAL, "internal error")

@@ -8,7 +8,7 @@ One table goes from a frame's type to its method; every error becomes an
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -31,10 +31,11 @@ from agentcom.errors import (
 )
 from agentcom.hub.hub import Hub
 from agentcom.hub.link import Link
-from agentcom.hub.reports import ref_of
 from agentcom.wire import frames
 from agentcom.wire.codec import encode
+from agentcom.wire.frames import ref_of
 from agentcom.ws.reading import read, with_ref
+from agentcom.ws.submitting import Submissions
 
 GONE_QUIET = 1002
 BAD_BEHAVIOUR = 1008
@@ -88,8 +89,14 @@ class Session:
         self._bad: deque[float] = deque(maxlen=BAD_MESSAGES)
         self._refused: set[str] = set()
         self._lookups = 0
+        self._submissions = Submissions(hub, limits.max_task_bytes, line.send, self._refuse)
         self.identified = False
         self.replaced = False
+
+    @property
+    def behind(self) -> bool:
+        """Whether the peer must wait before more is read from it."""
+        return self._hub.overloaded() or self._submissions.full
 
     def received(self, data: bytes) -> None:
         """A text frame has come; its bytes are UTF-8."""
@@ -139,7 +146,7 @@ class Session:
             status="connected" if frame.status is None else frame.status,
             capabilities=tuple(frame.capabilities or ()),
             labels=frame.labels or {},
-            slots=frame.slots or 1,
+            slots=1 if frame.slots is None else frame.slots,
             presence=frame.presence or Presence.AUTO,
             connected_at=was.connected_at if was is not None else self._hub.now(),
         )
@@ -161,6 +168,8 @@ class Session:
             self._hub.ledger.answer(lambda: line.send(reply))
         else:
             line.send(reply)
+        # Not before: older agents listen for work from `identified` on.
+        self._hub.dispatch.offer(agent.agent_id)
 
     def _ping(self, frame: frames.Ping, _: bytes) -> None:
         self._line.send(encode(frames.Pong(timestamp=self._hub.now(), ref=ref_of(frame))))
@@ -215,20 +224,25 @@ class Session:
 
         looked_up.addCallback(done)
 
-    def _refuse(self, frame: frames.FromAgent, error: AgentComError) -> None:
+    def _submit(self, frame: frames.TaskSubmit, data: bytes) -> None:
+        self._submissions.take(self._line.token, frame, len(data))
+
+    def _refuse(self, frame: frames.AnyFrame, error: AgentComError) -> None:
         """A well-formed frame that is refused: told, not held against the peer."""
         if isinstance(frame, frames.TaskProgress):
             if frame.task_id in self._refused:
                 return
             if len(self._refused) < TOLD_REFUSALS:
                 self._refused.add(frame.task_id)
-        ref = ref_of(frame)
-        self._tell(with_ref(error, ref) if ref is not UNSET else error)
-        if isinstance(error, AlreadyIdentified):
+        told: dict[str, object] = {"ref": frame.ref} if bytes(frame.ref) else {}
+        if isinstance(frame, frames.TaskSubmit):
+            told["message_type"] = "task_submit"
+        self._tell(error, told)
+        if isinstance(error, (AlreadyIdentified, ValidationFailed)):
             self._count_bad()
 
     def _is_bad(self, error: AgentComError) -> None:
-        self._tell(error)
+        self._tell(error, {})
         self._count_bad()
 
     def _count_bad(self) -> None:
@@ -237,8 +251,8 @@ class Session:
         if len(self._bad) == BAD_MESSAGES and now - self._bad[0] < BAD_WINDOW_S:
             self._line.close(BAD_BEHAVIOUR, "too many bad messages")
 
-    def _tell(self, error: AgentComError) -> None:
-        self._line.send(encode({"type": "error", **error.body()}))
+    def _tell(self, error: AgentComError, more: Mapping[str, object]) -> None:
+        self._line.send(encode({"type": "error", **error.body(), **more}))
 
 
 _STEPS: dict[type, Callable[[Session, Any, bytes], None]] = {
@@ -247,6 +261,7 @@ _STEPS: dict[type, Callable[[Session, Any, bytes], None]] = {
     frames.ListAgents: Session._list_agents,
     frames.SendMessage: Session._message,
     frames.ListChannels: Session._list_channels,
+    frames.TaskSubmit: Session._submit,
     frames.AgentRestarting: Session._drain,
     frames.Drain: Session._drain,
     frames.WakeResult: Session._keep,

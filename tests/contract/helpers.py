@@ -11,7 +11,6 @@ from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from agentcom.core.task import Task, submitted
 from agentcom.store import migrate
 from agentcom.store.sqlite import SqliteStore, connect
 from agentcom.testing import STARTED_AT, FakeAgent, MemoryHub
@@ -82,21 +81,13 @@ def restarted(hub: MemoryHub) -> MemoryHub:
     return MemoryHub(store=hub.store, clock=hub.clock, seed=seed)
 
 
-def enqueue(hub: MemoryHub, pinned: str | None, **fields: Any) -> str:
-    """A task in the queue, with what a push cannot ask for; gives its id."""
-    now = hub.hub.now()
-    task = Task(
-        id=hub.hub.ids.task(),
-        description="work",
-        submitted_by="admin",
-        created_at=now,
-        updated_at=now,
-        pinned=pinned,
-        **fields,
-    )
-    hub.hub.ledger.add(task, submitted(task))
-    hub.settle()
-    return task.id
+def enqueue(hub: MemoryHub, pinned: str | None = None, **fields: Any) -> str:
+    """Submit a task, with what a push cannot ask for; gives its id."""
+    body = {"description": "work", "agent_id": pinned, **fields}
+    answer = hub.request("POST", "/api/tasks", body)
+    if answer.status != 201:
+        raise AssertionError(f"the task was refused: {answer.body}")
+    return str(answer.body["task_id"])
 
 
 def mute(agent: FakeAgent) -> None:

@@ -69,7 +69,7 @@ class ValidationTests(HubTests):
             name="x" * 257,
             status=["idle"],
             capabilities="code",
-            slots=0,
+            slots=-1,
             presence="sometimes",
         )
 

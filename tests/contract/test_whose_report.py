@@ -1,6 +1,5 @@
 """Whose report counts, and when: section 3.2, rules 3 and 4."""
 
-from agentcom.core.changes import Assign
 from tests.contract.helpers import HubTests, enqueue
 
 REPORTS = ("task_accepted", "task_progress", "task_complete", "task_failed", "task_rejected")
@@ -107,17 +106,17 @@ class WhoseTests(HubTests):
 
     def test_never_assigned(self) -> None:
         """Of a task that was never assigned nobody may report."""
-        task_id = enqueue(self.hub, None)
+        task_id = enqueue(self.hub, capabilities=["what nobody can"])
         for type in ("task_complete", "task_recovering"):
             self.assert_error(self.agent.say(type, task_id=task_id), "not_assignee")
 
     def test_assigned_since(self) -> None:
         """Once another agent has it, the last one's finished work is refused."""
-        task_id = enqueue(self.hub, None)
-        self.hub.hub.ledger.change(task_id, Assign("a"))
+        task_id = enqueue(self.hub)
+        self.assert_task(task_id, agent_id="a", generation=1)
         self.agent.vanish()
         self.hub.advance(30)
-        self.hub.hub.ledger.change(task_id, Assign("b"))
+        self.assert_task(task_id, agent_id="b", generation=2)
         answers = self.hub.agent("a").say("task_complete", task_id=task_id)
         self.assert_error(answers, "not_assignee")
 

@@ -101,6 +101,19 @@ NASTY_VALUES: list[bytes] = [
     b"[" + b"1," * 20_000 + b"1]",
     b"{" + b",".join(b'"k%d":"v"' % n for n in range(2_000)) + b"}",
     b'[{"task_id":"t","generation":true}]',
+    b'{"a":{}}',
+    b'{"a":{"=":"b","!=":null}}',
+    b'{"a":{"in":[]}}',
+    b'{"a":{"in":["\\ud800"]}}',
+    b'{"a":{"exists":1,"like":"b"}}',
+    b'{"a":{"exists":false,"=":"b"}}',
+    b'{"\\u0000":"\\u0000"}',
+    b'{"initial_s":1e308,"factor":1e308,"max_s":1e308}',
+    b'{"initial_s":0,"factor":1000,"max_s":1e9}',
+    b'{"factor":0.999}',
+    b"1e9",
+    b"1700000000000",
+    b'[{"description":"x"},5,{}]',
     nested(b"[", b"]"),
     nested(b'{"a":', b"}"),
     b"[" * 10_000,
@@ -161,6 +174,13 @@ def torn(draw: st.DrawFn, whole: Feed) -> bytes:
     return data[:at] + draw(st.binary(max_size=4)) + data[at + draw(st.integers(0, 3)) :]
 
 
+def batches(names: list[str], good: dict[str, bytes]) -> Feed:
+    """Batches of tasks, good and bad."""
+    return st.lists(objects(names, good), max_size=4).map(
+        lambda tasks: b'{"tasks":[' + b",".join(tasks) + b"]}"
+    )
+
+
 def fields_of(struct: type[msgspec.Struct]) -> list[str]:
     """The names of a Struct's fields on the wire."""
     return [field.encode_name for field in msgspec.structs.fields(struct)]
@@ -174,6 +194,26 @@ def frames_of(kind: str, struct: type[msgspec.Struct], good: dict[str, bytes]) -
     )
     return torn(typed)
 
+
+SUBMISSION: dict[str, bytes] = {
+    "description": b'"x"',
+    "capabilities": b'["x"]',
+    "needed_capabilities": b'["y"]',
+    "labels": b'{"a":"b"}',
+    "priority": b'"high"',
+    "metadata": b'{"a":1}',
+    "max_attempts": b"2",
+    "backoff": b'{"factor":3}',
+    "not_before": b"1700000000500",
+    "deadline": b"1700000060000",
+    "queue_timeout_s": b"5",
+    "accept_timeout_s": b"0.5",
+    "attempt_timeout_s": b"2.5",
+    "hold_s": b"0",
+    "on_disconnect": b'"fail"',
+    "idempotency_key": b'"key"',
+}
+"""A good value for each field of a task that is submitted."""
 
 no_frames: Feed = torn(
     st.sampled_from(

@@ -7,7 +7,14 @@ from hypothesis import strategies as st
 
 from agentcom.testing import FakeAgent
 from agentcom.wire.frames import FROM_AGENT
-from tests.hostile.feeds import EXAMPLES, examples, frames_of, json_text, no_frames
+from tests.hostile.feeds import (
+    EXAMPLES,
+    SUBMISSION,
+    examples,
+    frames_of,
+    json_text,
+    no_frames,
+)
 from tests.hostile.world import HostileTestCase
 
 EACH = 40
@@ -39,6 +46,8 @@ class FrameTests(HostileTestCase):
             peer.say_text(data)
             for frame in peer.frames[before:]:
                 self.assertIsInstance(frame["type"], str)
+                if frame["type"] == "task_submitted":
+                    self.assert_shown(frame["task_id"])
         self.assert_answered_or_closed(peer)
         self.assert_well()
         if peer.closed is None:
@@ -126,6 +135,7 @@ class FrameTests(HostileTestCase):
 
 def _attacking(kind: str) -> None:
     good = {
+        **SUBMISSION,
         "agent_id": b'"hostile"',
         "token": json_text(TOKEN),
         "task_id": json_text(TASK),
@@ -139,9 +149,7 @@ def _attacking(kind: str) -> None:
         "ref": b'"r"',
         "slots": b"2",
         "tasks": b'[{"task_id":"%s"}]' % TASK.encode(),
-        "labels": b'{"a":"b"}',
         "presence": b'"diff"',
-        "capabilities": b'["x"]',
     }
 
     @given(

@@ -7,20 +7,32 @@ from hypothesis import strategies as st
 
 from agentcom.http.routing import Route
 from agentcom.testing import Answered, HttpClient, MemoryHub
-from tests.hostile.feeds import examples, fields_of, objects, raw_values, torn
+from agentcom.wire.tasks import SubmitTask
+from tests.hostile.feeds import (
+    SUBMISSION,
+    batches,
+    examples,
+    fields_of,
+    objects,
+    raw_values,
+    torn,
+)
 from tests.hostile.world import HostileTestCase
 
 EACH = 30
 """Examples of each route; routes are many."""
 
 GOOD = {
+    **SUBMISSION,
     "agent_id": b'"good"',
-    "description": b'"x"',
-    "metadata": b'{"a":1}',
     "payload": b'{"a":1}',
     "to": b'"good"',
     "scopes": b'["agent"]',
-    "idempotency_key": b'"key"',
+    "tasks": b'[{"description":"x"},{"description":"y","labels":{"a":{"in":["b"]}}}]',
+    "task_ids": b'["task-0123456789abcdef"]',
+    "submitted_by": b'"admin"',
+    "last_error": b'"broken"',
+    "all": b"true",
     "expires_in_s": b"60",
     "reason": b'"no"',
     "channel": b'"general"',
@@ -28,8 +40,14 @@ GOOD = {
     "seq": b"1",
 }
 
+WAITING = "the waiting one"
+DEAD = "the dead letter"
+"""Stand for tasks that there are."""
+
 SEGMENTS = [
     "good",
+    WAITING,
+    DEAD,
     "task-0123456789abcdef",
     "",
     ".",
@@ -49,6 +67,7 @@ SEGMENTS = [
     "-1",
     "stats",
     "dead-letter",
+    "batch",
 ]
 
 QUERIES = [
@@ -70,6 +89,8 @@ QUERIES = [
     "?status=nothing",
     "?status=%ff",
     "?priority=high&status=queued",
+    "?last_error=broken&limit=1",
+    "?last_error=%00",
     "?submitted_by=%00",
     "?agent_id=%ED%A0%80",
     "?agent_id=" + "x" * 9_000,
@@ -125,10 +146,22 @@ METHODS = ["GET", "POST", "PUT", "DELETE", "PATCH", "HEAD", "OPTIONS", "TRACE", 
 class RouteTests(HostileTestCase):
     """Every request is answered, never with a 500."""
 
+    def renew(self) -> None:
+        super().renew()
+        self.known = {WAITING: self.submit(agent_id="nobody"), DEAD: self.submit(agent_id="good")}
+        self.good.say("task_failed", task_id=self.known[DEAD], error="broken", retryable=False)
+        self.good.frames.clear()
+
+    def submit(self, **fields: str) -> str:
+        answer = self.hub.request("POST", "/api/tasks", {"description": "x", **fields})
+        return str(answer.body["task_id"])
+
     def attack(
         self, method: str, path: str, body: bytes, headers: dict[str, str], token: str | None = ""
     ) -> None:
         """Send a request and look at the answer, and at the hub afterwards."""
+        for name, task_id in self.known.items():
+            path = path.replace(name, task_id)
         client = self.hub.open_request(method, path, body, token, headers)
         self.assertNotEqual(client.received, b"", f"no answer to {method} {path[:100]}")
         self.assert_answer(method, client)
@@ -137,13 +170,16 @@ class RouteTests(HostileTestCase):
             self.hub.settle()
         # What a good body asked for may be work for the good agent.
         self.reset("good")
-        self.good.frames.clear()
         self.assert_well()
 
     def assert_answer(self, method: str, client: HttpClient) -> None:
         """A status that the contract has; every error is a JSON object with a code."""
         answer = Answered(client.received)
         self.assertLess(answer.status, 500, answer.text[:300])
+        if method == "POST" and answer.status == 201:
+            for task_id in answer.body.get("task_ids", [answer.body.get("task_id")]):
+                if task_id is not None:
+                    self.assert_shown(task_id)
         if answer.status < 400 or method == "HEAD" or b"\r\n\r\n" not in client.received:
             return
         if answer.status == 400 and not answer.text:
@@ -205,6 +241,8 @@ def _attacking(route: Route) -> None:
     names = fields_of(route.body) if route.body is not None else ["x"]
     good = {name: value for name, value in GOOD.items() if name in names}
     body = torn(objects(names, good)) | raw_values
+    if route.name == "submit_batch":
+        body |= torn(batches(fields_of(SubmitTask), GOOD))
     variable = route.path.count("<")
 
     @given(

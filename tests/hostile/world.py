@@ -32,12 +32,20 @@ class HostileTestCase(SynchronousTestCase):
         health = self.hub.request("GET", "/health", token=None)
         self.assertEqual((health.status, health.body["status"]), (200, "ok"))
         self.rounds += 1
+        # Whatever was submitted may be work for the good agent.
+        self.good.frames.clear()
         task_id = self.hub.push("good", f"task {self.rounds}")
         self.assertEqual([f["task_id"] for f in self.good.of("task_assign")], [task_id])
         answers = self.good.say("task_complete", task_id=task_id, result=1)
         self.assertEqual([f["status"] for f in answers if f["type"] == "task_ack"], ["complete"])
         self.good.frames.clear()
         self.assertEqual(self.flushLoggedErrors(), [])
+
+    def assert_shown(self, task_id: str) -> None:
+        """A task that was taken can be read, and explained."""
+        for path in (f"/api/tasks/{task_id}", f"/api/tasks/{task_id}/explain"):
+            answer = self.hub.request("GET", path)
+            self.assertEqual(answer.status, 200, answer.text[:300])
 
     def assert_answered_or_closed(self, peer: FakeAgent) -> None:
         """The line is open and answers, or was closed with a code."""

@@ -21,6 +21,7 @@ from agentcom.core.changes import (
     Recover,
     Reject,
     Requeue,
+    Retry,
 )
 from agentcom.core.task import (
     DESCRIPTION_IN_EVENT,
@@ -51,7 +52,8 @@ LIFE: list[tuple[Change, set[Status], Status]] = [
     (Reassign(), {A, W}, Q),
     (Requeue("hold_expired"), {A, W}, Q),
     (Cancel("boss"), {Q, A, W}, Status.CANCELLED),
-    (Expire("deadline"), {Q}, Status.EXPIRED),
+    (Expire("deadline"), {Q, A, W}, Status.EXPIRED),
+    (Retry("boss"), {Status.DEAD_LETTER}, Q),
 ]
 
 
@@ -120,9 +122,10 @@ class TransitionTests(SynchronousTestCase):
                     self.assertEqual(draft.timestamp, LATER, (change, draft.event))
 
     def test_nothing_after_an_end(self) -> None:
-        """An ended task takes no change at all."""
+        """An ended task takes no change at all, but that a dead letter may be retried."""
         for change, legal, _ in LIFE:
-            self.assertEqual(legal & ENDED, set(), change)
+            dead = {Status.DEAD_LETTER} if isinstance(change, Retry) else set()
+            self.assertEqual(legal & ENDED, dead, change)
 
 
 class StepTests(SynchronousTestCase):
@@ -166,14 +169,16 @@ class StepTests(SynchronousTestCase):
             self.assertEqual(apply(back, change, LATER)[0].attempts, 1, change)
 
     def test_fail_with_attempts_left(self) -> None:
-        """A failed attempt with others left goes back to the queue."""
+        """A failed attempt with others left goes back to the queue, to wait there a while."""
         new, drafts = apply(task_in(W, max_attempts=2), Fail("broke", "because"), LATER)
         self.assertEqual((new.status, new.attempts, new.last_error), (Q, 1, "broke"))
         self.assertEqual(new.ending, Ending("task_failed", "w", 1, "retried"))
         failed = {"error": "broke", "reason": "because", "retryable": True, "attempt": 1}
         self.assertEqual(
-            told(drafts), [("task_failed", failed), ("task_requeued", {"reason": "retry"})]
+            told(drafts),
+            [("task_failed", failed), ("task_requeued", {"reason": "retry", "ready_at": 2_000})],
         )
+        self.assertEqual(new.ready_at, 2_000)
 
     def test_fail_for_good(self) -> None:
         """Without attempts left, or not retryable, it is a dead letter that says which."""

@@ -106,7 +106,7 @@ class AgentTests(SynchronousTestCase):
             labels={"zone": "x"},
         )
         self.assertEqual(
-            agent.info(running=0, draining=False),
+            agent.info(running=0, draining=False, unresponsive=False),
             {
                 "agent_id": "w",
                 "name": "Worker",
@@ -121,15 +121,17 @@ class AgentTests(SynchronousTestCase):
         )
 
     def test_state(self) -> None:
-        """An agent is draining, else busy with anything, else idle."""
+        """An agent is unresponsive, else draining, else busy with anything, else idle."""
         agent = Agent(agent_id="w", name="w", status="connected")
-        for running, draining, state in (
-            (0, False, "idle"),
-            (2, False, "busy"),
-            (0, True, "draining"),
-            (2, True, "draining"),
+        for running, draining, unresponsive, state in (
+            (0, False, False, "idle"),
+            (2, False, False, "busy"),
+            (0, True, False, "draining"),
+            (2, True, False, "draining"),
+            (0, False, True, "unresponsive"),
+            (2, True, True, "unresponsive"),
         ):
-            info = agent.info(running=running, draining=draining)
+            info = agent.info(running=running, draining=draining, unresponsive=unresponsive)
             self.assertEqual((info["state"], info["running"]), (state, running))
         self.assertEqual((agent.slots, agent.presence), (1, Presence.AUTO))
 
@@ -160,13 +162,13 @@ class EventTests(SynchronousTestCase):
         self.assertEqual(payload(a=None, b=0, c=False, d=""), b'{"b":0,"c":false,"d":""}')
 
     def test_names(self) -> None:
-        """The names of the events are the contract's."""
+        """The names of the events are the contract's, and one for what is deleted."""
         names = {v for k, v in vars(events).items() if k.startswith("TASK_")}
         self.assertEqual(
             {name.removeprefix("task_") for name in names},
             set(
                 "submitted assigned accepted progress complete failed rejected recovering requeued"
-                " cancelled dead_letter expired".split()
+                " cancelled dead_letter expired deleted".split()
             ),
         )
         self.assertEqual(

@@ -66,7 +66,11 @@ class RouteTests(HttpCase):
             ("OPTIONS", "/health", ["GET", "HEAD"]),
             ("GET", PUSH, ["POST"]),
             ("HEAD", PUSH, ["POST"]),
-            ("DELETE", "/api/tasks/x", ["GET", "HEAD"]),
+            ("PUT", "/api/tasks/x", ["DELETE", "GET", "HEAD"]),
+            ("DELETE", "/api/tasks", ["GET", "HEAD", "POST"]),
+            ("PUT", "/api/tasks/batch", ["DELETE", "GET", "HEAD", "POST"]),
+            ("GET", "/api/tasks/x/retry", ["POST"]),
+            ("GET", "/api/tasks/dead-letter/retry", ["POST"]),
             ("PATCH", "/admin/tokens", ["GET", "HEAD", "POST"]),
         ):
             answer = self.hub.request(method, path)

@@ -23,7 +23,7 @@ class EventLogTests(SynchronousTestCase):
         self.store = memory_store(self.clock, reads=self._read)
         self.addCleanup(self.store.close)
         self.read = 0
-        self.log = EventLog(self.store, "00000000", 0)
+        self.log = EventLog(self.store, "00000000", 0, 0)
 
     def _read(self, work: Any) -> Deferred[Any]:
         self.read += 1
@@ -97,7 +97,7 @@ class EventLogTests(SynchronousTestCase):
     def test_after_a_restart(self) -> None:
         """A hub that starts with a long log reads the old part from the store."""
         self.happen(20)
-        log = EventLog(self.store, "00000000", 20)
+        log = EventLog(self.store, "00000000", 20, 0)
         events = self.successResultOf(log.after(10))
         self.assertEqual([e.seq for e in events], list(range(11, 21)))
         self.assertEqual(self.successResultOf(log.after(20)), [])

@@ -42,7 +42,7 @@ class LedgerCase(SynchronousTestCase):
     def events(self, task_id: str = "t") -> list[tuple[str, dict[str, Any]]]:
         """What the log says since the acceptance."""
         found = self.successResultOf(self.store.task_events(task_id, 0, 1_000))
-        told = [(e.event, json.loads(bytes(e.payload))) for e in found]
+        told = [(e.event, json.loads(bytes(e.payload))) for e in found.events]
         return [one for one in told if one[0] not in {"task_submitted", "task_assigned"}][1:]
 
     def stored(self, task_id: str = "t") -> Task:

@@ -13,14 +13,17 @@ from typing import Any
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred
 from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
 
 from agentcom.core.events import TASKS, Draft
 from agentcom.core.ids import hash_token
-from agentcom.core.task import Task
+from agentcom.core.matching import ABSENT, LabelRule, needs
+from agentcom.core.retry import Backoff
+from agentcom.core.state import Ending, OnDisconnect, Priority, Status, Task, Terms
 from agentcom.core.tokens import Token
 from agentcom.store import migrate
 from agentcom.store.commit import Batch
-from agentcom.store.interface import Unit
+from agentcom.store.interface import TaskFilter, Unit
 from agentcom.store.sqlite import SqliteStore, connect
 
 NOW = 1_700_000_000_000
@@ -51,9 +54,42 @@ def make_token(agent_id: str = "worker", **fields: Any) -> Token:
     return Token(hash=hash_token(secret), agent_id=agent_id, prefix=secret[:8], **fields)
 
 
-def make_draft(event: str = "task_submitted", task_id: str | None = "task-1") -> Draft:
+def make_draft(
+    event: str = "task_submitted", task_id: str | None = "task-1", timestamp: int = NOW
+) -> Draft:
     """A draft of a task's event."""
-    return Draft(TASKS, event, NOW, task_id)
+    return Draft(TASKS, event, timestamp, task_id)
+
+
+FULL = make_task(
+    "task-full",
+    status=Status.WORKING,
+    metadata=b'{"a":[1,"\xc3\xa4"]}',
+    priority=Priority.HIGH,
+    pinned="worker",
+    agent_id="worker",
+    generation=3,
+    attempts=2,
+    max_attempts=5,
+    progress=0.25,
+    result=b"null",
+    tokens_used=2**53,
+    last_error="it \u2603 broke",
+    assigned_at=NOW + 1,
+    hold_s=12.5,
+    requeues=7,
+    recover_due=NOW + 2,
+    output_bytes=99,
+    ending=Ending("task_failed", "worker", 2, "retried"),
+    idempotency_key="key",
+    body_hash="hash",
+    needs=needs(["gpu", "git"], [LabelRule("os", "in", ("linux", "mac")), LabelRule("x", ABSENT)]),
+    terms=Terms(Backoff(2.5, 3.0, 90.0), NOW + 3, NOW + 4, 5.5, 6.5, 7.5, OnDisconnect.KEEP),
+    series=2,
+    ready_at=NOW + 8,
+    expires_at=NOW + 9,
+)
+"""A task without a field that has its default, but for its times and its origin."""
 
 
 class Held:
@@ -98,6 +134,35 @@ def memory_store(
     )
 
 
+class StoreCase(SynchronousTestCase):
+    """An empty store in memory."""
+
+    def setUp(self) -> None:
+        self.clock = make_clock()
+        self.commits = Held()
+        self.free = 2**40
+        self.store = memory_store(
+            self.clock, commits=self.commits, free_bytes=lambda: self.free, min_free=1_000
+        )
+        self.addCleanup(self.store.close)
+
+    def put(self, *units: Unit) -> None:
+        for unit in units:
+            self.store.commit(unit)
+        self.settle()
+
+    def settle(self) -> None:
+        for _ in range(10):
+            self.clock.advance(0)
+
+    def listed(self, **wanted: Any) -> list[str]:
+        page = self.successResultOf(self.store.tasks(TaskFilter(**wanted)))
+        return [task.id for task in page.tasks]
+
+    def task(self, task_id: str) -> Task | None:
+        return self.successResultOf(self.store.task(task_id))
+
+
 class FailingTransaction:
     """A database that keeps the protocol of group commit and fails on demand.
 
@@ -123,6 +188,8 @@ class FailingTransaction:
             list(batch.updates.values()),
             [(event.seq, event.event) for event in batch.events],
             list(batch.tokens),
+            list(batch.forgotten),
+            list(batch.forgotten_events),
             batch.last_seq,
         ]
         self.tried.append(self._begun)
@@ -145,4 +212,6 @@ class FailingTransaction:
 
 def unit_of(*ids: str, then: Callable[[], None] | None = None) -> Unit:
     """A unit of new tasks with an event for each."""
-    return Unit([make_task(i) for i in ids], True, [make_draft(task_id=i) for i in ids], (), then)
+    return Unit(
+        new=[make_task(i) for i in ids], drafts=[make_draft(task_id=i) for i in ids], then=then
+    )

@@ -11,7 +11,7 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
-from agentcom.store.commit import BATCH, GIVE_UP_AFTER_S, UNWELL_AFTER_S, Batch, GroupCommit
+from agentcom.store.commit import BATCH, GIVE_UP_AFTER_S, UNWELL_AFTER_S, Batch, GroupCommit, size
 from agentcom.store.interface import Unit
 from tests.unit.store.support import (
     FailingTransaction,
@@ -140,7 +140,7 @@ class GatheringTests(CommitCase):
 
     def test_new_task_that_changes_at_once_is_inserted_once(self) -> None:
         """A task that is new and changed in one batch is one insert of its last state."""
-        self.commits.add(Unit([make_task("t", generation=0)], True))
+        self.commits.add(Unit(new=[make_task("t", generation=0)]))
         self.commits.add(Unit([make_task("t", generation=1)]))
         self.commits.add(Unit([make_task("u", generation=4)]))
         self.commits.add(Unit([make_task("u", generation=5)]))
@@ -148,6 +148,36 @@ class GatheringTests(CommitCase):
         inserts, updates, *_ = self.database.committed[0]
         self.assertEqual([(t.id, t.generation) for t in inserts], [("t", 1)])
         self.assertEqual([(t.id, t.generation) for t in updates], [("u", 5)])
+
+    def test_new_and_changed_in_one_unit(self) -> None:
+        """One unit may hold new tasks beside changes of others, and all of them count."""
+        both = Unit(new=[make_task("n")], tasks=[make_task("u"), make_task("n", generation=1)])
+        self.commits.add(both)
+        self.commits.add(unit_of(*(f"a{n}" for n in range(62))))
+        self.advance(1)
+        (inserts, updates, *_), _ = self.database.committed
+        self.assertEqual([(t.id, t.generation) for t in inserts], [("n", 1)])
+        self.assertEqual([t.id for t in updates], ["u"])
+
+    def test_forgetting_counts(self) -> None:
+        """A task that goes is a change like one that comes; five events that go are one."""
+        self.assertEqual(size(Unit(forgotten=["a", "b"])), 2)
+        self.assertEqual(size(Unit(forgotten_events=[1])), 1)
+        self.assertEqual(size(Unit(forgotten_events=range(1, 51))), 10)
+        everything = Unit(
+            tasks=[make_task()],
+            new=[make_task("n")],
+            forgotten=["a"],
+            forgotten_events=range(1, 11),
+        )
+        self.assertEqual(size(everything), 5)
+        self.assertEqual(size(Unit()), 1)
+        for n in range(4):
+            self.commits.add(Unit(forgotten=[f"f{n}"]))
+            self.commits.add(Unit(forgotten_events=range(n * 200 + 1, n * 200 + 151)))
+        self.advance(1)
+        gone = [(len(ids), len(seqs)) for *_, ids, seqs, _ in self.database.committed]
+        self.assertEqual(gone, [(3, 300), (1, 300)])
 
     def test_idle(self) -> None:
         """``idle`` fires when everything handed over before and meanwhile is committed."""

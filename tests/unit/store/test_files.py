@@ -81,7 +81,7 @@ class FileTests(SynchronousTestCase):
         self.addCleanup(other.close)
         other.execute("BEGIN IMMEDIATE")
         answered: list[str] = []
-        store.commit(Unit([make_task("t")], True, then=lambda: answered.append("t")))
+        store.commit(Unit(new=[make_task("t")], then=lambda: answered.append("t")))
         self.clock.advance(0)
         self.assertEqual((answered, store.trouble()), ([], None))
         other.execute("COMMIT")
@@ -100,7 +100,7 @@ class FileTests(SynchronousTestCase):
         before = os.umask(0)
         self.addCleanup(os.umask, before)
         store = self.open()
-        store.commit(Unit([make_task()], True))
+        store.commit(Unit(new=[make_task()]))
         self.clock.advance(0)
         self.successResultOf(store.task("task-1"))
         modes = {p.name: stat.S_IMODE(p.stat().st_mode) for p in self.path.parent.iterdir()}

@@ -69,7 +69,7 @@ class LocalTokenTests(SynchronousTestCase):
         clock = make_clock()
         store = self.store(clock)
         create_admin_token(self.folder, NOW)
-        store.commit(Unit([make_task("t")], True))
+        store.commit(Unit(new=[make_task("t")]))
         clock.advance(0)
         self.assertIsNotNone(self.successResultOf(store.task("t")))
 

@@ -1,4 +1,4 @@
-"""The SQLite store: in memory for what it reads, on a file where files matter."""
+"""What a commit of the SQLite store does: what it writes, tells, and forgets."""
 
 from __future__ import annotations
 
@@ -7,199 +7,18 @@ from typing import Any
 
 import msgspec
 from twisted.internet.defer import maybeDeferred
-from twisted.trial.unittest import SynchronousTestCase
 
-from agentcom.core.events import PRESENCE, Draft, Event, payload
-from agentcom.core.task import Ending, Priority, Status, Task
-from agentcom.store.interface import TaskFilter, Unit
+from agentcom.core.state import Status, Task
+from agentcom.store.interface import Unit
 from agentcom.store.sqlite import SqliteStore, connect_reader, open_file
 from tests.unit.store.support import (
     NOW,
-    Held,
-    make_clock,
+    StoreCase,
     make_draft,
     make_task,
     make_token,
     memory_store,
 )
-
-FULL = make_task(
-    "task-full",
-    status=Status.WORKING,
-    metadata=b'{"a":[1,"\xc3\xa4"]}',
-    priority=Priority.HIGH,
-    origin="push",
-    pinned="worker",
-    agent_id="worker",
-    generation=3,
-    attempts=2,
-    max_attempts=5,
-    progress=0.25,
-    result=b"null",
-    tokens_used=2**53,
-    last_error="it \u2603 broke",
-    assigned_at=NOW + 1,
-    hold_s=12.5,
-    requeues=7,
-    recover_due=NOW + 2,
-    output_bytes=99,
-    ending=Ending("task_failed", "worker", 2, "retried"),
-    idempotency_key="key",
-    body_hash="hash",
-)
-
-
-class StoreCase(SynchronousTestCase):
-    """An empty store in memory."""
-
-    def setUp(self) -> None:
-        self.clock = make_clock()
-        self.commits = Held()
-        self.free = 2**40
-        self.store = memory_store(
-            self.clock, commits=self.commits, free_bytes=lambda: self.free, min_free=1_000
-        )
-        self.addCleanup(self.store.close)
-
-    def put(self, *units: Unit) -> None:
-        for unit in units:
-            self.store.commit(unit)
-        self.settle()
-
-    def settle(self) -> None:
-        for _ in range(10):
-            self.clock.advance(0)
-
-    def listed(self, **wanted: Any) -> list[str]:
-        rows = self.successResultOf(self.store.tasks(TaskFilter(**wanted)))
-        return [task.id for _, task in rows]
-
-
-class ReadingTests(StoreCase):
-    """What was written is read back, and nothing else."""
-
-    def task(self, task_id: str) -> Task | None:
-        return self.successResultOf(self.store.task(task_id))
-
-    def test_every_field_of_a_task(self) -> None:
-        """A task is read back with every field as it was written."""
-        for name in Task.__struct_fields__:
-            default = msgspec.structs.replace(make_task("task-full"))
-            if name != "id" and name not in {"description", "submitted_by"}:
-                same = getattr(FULL, name) == getattr(default, name)
-                self.assertEqual(same, name in {"created_at", "updated_at", "origin"}, name)
-        self.put(Unit([FULL], True))
-        self.assertEqual(self.task("task-full"), FULL)
-        self.assertIsNone(self.task("task-other"))
-
-    def test_every_change_of_a_task(self) -> None:
-        """An update writes all that can change, and leaves the rest of the row alone."""
-        self.put(Unit([make_task("task-full"), make_task("other")], True))
-        new = msgspec.structs.replace(
-            FULL,
-            metadata=b"{}",
-            priority=Priority.NORMAL,
-            pinned=None,
-            max_attempts=1,
-            hold_s=30.0,
-            idempotency_key=None,
-            body_hash=None,
-        )
-        self.put(Unit([new]))
-        self.assertEqual(self.task("task-full"), new)
-        self.assertEqual(self.task("other"), make_task("other"))
-
-    def test_fixed_fields_do_not_change(self) -> None:
-        """Description, metadata and submitter are written once."""
-        self.put(Unit([make_task("t")], True))
-        self.put(Unit([make_task("t", description="x", metadata=b'{"x":1}', submitted_by="x")]))
-        self.assertEqual(self.task("t"), make_task("t"))
-
-    def test_by_idempotency_key(self) -> None:
-        """A key belongs to its submitter."""
-        self.put(Unit([make_task("a", idempotency_key="k"), make_task("b")], True))
-        found = self.successResultOf(self.store.task_by_key("boss", "k"))
-        self.assertEqual(found, make_task("a", idempotency_key="k"))
-        for who, key in (("boss", "other"), ("other", "k")):
-            self.assertIsNone(self.successResultOf(self.store.task_by_key(who, key)))
-
-    def test_a_key_cannot_be_stored_twice(self) -> None:
-        """The database itself refuses a second task of one submitter and key, and no other."""
-        self.put(Unit([make_task("a", idempotency_key="k")], True))
-        self.put(Unit([make_task("c", idempotency_key="k", submitted_by="other")], True))
-        self.put(Unit([make_task("d"), make_task("e")], True))
-        self.assertEqual(self.listed(), ["e", "d", "c", "a"])
-        self.put(Unit([make_task("b", idempotency_key="k")], True))
-        self.assertIsNone(self.task("b"))
-
-    def test_filters(self) -> None:
-        """Each filter narrows the list, together they narrow it further."""
-        self.put(
-            Unit([make_task("a", agent_id="w1", priority=Priority.URGENT)], True),
-            Unit([make_task("b", agent_id="w2", status=Status.COMPLETED)], True),
-            Unit([make_task("c", agent_id="w1", submitted_by="clerk")], True),
-        )
-        self.assertEqual(self.listed(), ["c", "b", "a"])
-        self.assertEqual(self.listed(status="completed"), ["b"])
-        self.assertEqual(self.listed(status="queued"), ["c", "a"])
-        self.assertEqual(self.listed(agent_id="w1"), ["c", "a"])
-        self.assertEqual(self.listed(priority="urgent"), ["a"])
-        self.assertEqual(self.listed(submitted_by="clerk"), ["c"])
-        self.assertEqual(self.listed(agent_id="w1", priority="normal"), ["c"])
-        self.assertEqual(self.listed(agent_id="w1' OR 1=1 --"), [])
-
-    def test_pages(self) -> None:
-        """Pages of a list neither repeat nor miss a task, while new ones come in."""
-        self.put(*(Unit([make_task(f"t{n}")], True) for n in range(5)))
-        first = self.successResultOf(self.store.tasks(TaskFilter(limit=2)))
-        self.put(Unit([make_task("new")], True))
-        second = self.successResultOf(self.store.tasks(TaskFilter(limit=2, before=first[-1][0])))
-        self.assertEqual([t.id for _, t in first + second], ["t4", "t3", "t2", "t1"])
-
-    def test_events(self) -> None:
-        """Events are read after a number, oldest first, all of them or of one task."""
-        self.put(
-            Unit(drafts=[make_draft("task_submitted", "a"), make_draft("task_submitted", "b")]),
-            Unit(drafts=[Draft(PRESENCE, "agent_joined", NOW, None, "w", None, payload(x=1))]),
-            Unit(drafts=[make_draft("task_cancelled", "a")]),
-        )
-        read = self.store
-        everything = self.successResultOf(read.events(0, 100))
-        self.assertEqual([e.seq for e in everything], [1, 2, 3, 4])
-        third = Event(3, PRESENCE, "agent_joined", None, "w", None, NOW, msgspec.Raw(b'{"x":1}'))
-        self.assertEqual(msgspec.json.encode(everything[2]), msgspec.json.encode(third))
-        self.assertEqual([e.seq for e in self.successResultOf(read.events(2, 1))], [3])
-        self.assertEqual([e.seq for e in self.successResultOf(read.task_events("a", 0, 9))], [1, 4])
-        self.assertEqual([e.seq for e in self.successResultOf(read.task_events("a", 1, 9))], [4])
-        self.assertEqual([e.seq for e in self.successResultOf(read.task_events("a", 0, 1))], [1])
-
-    def test_first_seq(self) -> None:
-        """The oldest kept number is 0 for an empty log, else the first one's."""
-        self.assertEqual(self.successResultOf(self.store.first_seq()), 0)
-        self.put(Unit(drafts=[make_draft()]), Unit(drafts=[make_draft()]))
-        self.assertEqual(self.successResultOf(self.store.first_seq()), 1)
-
-    def test_reads_see_only_what_is_committed(self) -> None:
-        """While a commit is under way, readers of a file do not see its tasks."""
-        path = Path(self.mktemp())
-        writer = open_file(path, lambda: "e")
-        held = Held()
-        store = SqliteStore(
-            self.clock,
-            writer,
-            lambda: connect_reader(str(path)),
-            held,
-            maybeDeferred,
-            lambda: None,
-        )
-        self.addCleanup(store.close)
-        held.holding = True
-        store.commit(Unit([make_task("t")], True))
-        self.clock.advance(0)
-        self.assertEqual(len(held.waiting), 1)
-        self.assertIsNone(self.successResultOf(store.task("t")))
-        held.release()
-        self.assertIsNotNone(self.successResultOf(store.task("t")))
 
 
 class WritingTests(StoreCase):
@@ -225,17 +44,6 @@ class WritingTests(StoreCase):
             self.assertEqual(seqs, list(range(1, expected + 1)))
             store.close()
 
-    def test_load(self) -> None:
-        """At start come the tasks that have not ended, oldest first, and all tokens."""
-        statuses = list(Status)
-        self.put(
-            *(Unit([make_task(s.value, status=s)], True) for s in statuses),
-            Unit(tokens=[make_token(), make_token("gone", revoked_at=NOW)]),
-        )
-        loaded = self.store.load()
-        self.assertEqual([t.id for t in loaded.tasks], ["queued", "assigned", "working"])
-        self.assertEqual({t.agent_id for t in loaded.tokens}, {"worker", "gone"})
-
     def test_token_fields(self) -> None:
         """A token is read back with every field, and a newer state replaces it."""
         old = make_token(expires_at=NOW + 5, scopes=("enroll",))
@@ -259,7 +67,7 @@ class WritingTests(StoreCase):
         """A batch without events is no news."""
         heard: list[Any] = []
         self.store.on_commit(heard.append)
-        self.put(Unit([make_task()], True))
+        self.put(Unit(new=[make_task()]))
         self.assertEqual(heard, [])
 
     def test_failing_answers_are_isolated(self) -> None:
@@ -281,11 +89,11 @@ class WritingTests(StoreCase):
 
     def test_all_or_nothing(self) -> None:
         """A batch that fails in the middle leaves no part of itself behind."""
-        self.put(Unit([make_task("a")], True, [make_draft()]))
+        self.put(Unit(new=[make_task("a")], drafts=[make_draft()]))
         db = self.store._connection
         db.execute("CREATE TRIGGER t BEFORE UPDATE ON meta BEGIN SELECT RAISE(ABORT, 'no'); END")
         answered: list[str] = []
-        unit = Unit([make_task("b")], True, [make_draft()], (), lambda: answered.append("b"))
+        unit = Unit(new=[make_task("b")], drafts=[make_draft()], then=lambda: answered.append("b"))
         self.store.commit(unit)
         self.clock.advance(0)
         self.assertEqual(self.listed(), ["a"])
@@ -306,8 +114,94 @@ class WritingTests(StoreCase):
         self.store.check_space()
         self.store.check_space()
         self.assertEqual(self.store.trouble(), "the disk is nearly full")
-        self.put(Unit([make_task("report")], True))
+        self.put(Unit(new=[make_task("report")]))
         self.assertEqual(self.listed(), ["report"])
         self.free = 1_000
         self.store.check_space()
         self.assertIsNone(self.store.trouble())
+
+
+class ForgettingTests(StoreCase):
+    """What goes: wholly, with the batch that says so, and never what lives."""
+
+    def ended(self, task_id: str, **fields: Any) -> Task:
+        return make_task(task_id, status=Status.COMPLETED, **fields)
+
+    def seqs(self) -> list[int | None]:
+        return [event.seq for event in self.successResultOf(self.store.events(0, 100))]
+
+    def pruned(self) -> int:
+        return self.store.load().pruned_seq
+
+    def test_tasks_and_events_go(self) -> None:
+        """What is named goes, in every index too, and nothing beside it."""
+        self.put(Unit(new=[self.ended("a", idempotency_key="k"), self.ended("b")]))
+        self.put(Unit(drafts=[make_draft(task_id=i) for i in ("a", "b", "a")]))
+        self.put(Unit(forgotten=["a", "unknown"], forgotten_events=[1, 3, 77]))
+        self.assertEqual((self.listed(), self.seqs()), (["b"], [2]))
+        self.assertEqual(self.successResultOf(self.store.tasks_by_keys("boss", ["k"])), {})
+        self.assertEqual(self.successResultOf(self.store.task_events("a", 0, 9)).events, [])
+        self.put(Unit(new=[self.ended("c", idempotency_key="k")]))
+        self.assertEqual(self.listed(), ["c", "b"])
+
+    def test_the_highest_number_is_kept(self) -> None:
+        """The highest number ever forgotten is stored and never goes down."""
+        self.put(Unit(drafts=[make_draft(task_id=None)] * 9))
+        self.assertEqual(self.pruned(), 0)
+        self.put(Unit(forgotten_events=[2, 5, 3]))
+        self.assertEqual(self.pruned(), 5)
+        self.put(Unit(forgotten_events=[1]), Unit(forgotten_events=[4]))
+        self.assertEqual(self.pruned(), 5)
+        self.put(Unit(forgotten=["a"]))
+        self.assertEqual(self.pruned(), 5)
+        self.put(Unit(forgotten_events=[6]), Unit(forgotten_events=[7]))
+        self.assertEqual((self.pruned(), self.seqs()), (7, [8, 9]))
+        self.assertEqual(self.store.load().last_seq, 9)
+
+    def test_written_and_forgotten_in_one_batch(self) -> None:
+        """A task that one batch makes or changes, and forgets, is gone."""
+        self.put(Unit(new=[self.ended("a")]))
+        self.put(
+            Unit(forgotten=["b"]),
+            Unit([self.ended("a", updated_at=NOW + 1)], [self.ended("b")], [make_draft()] * 2),
+            Unit(forgotten=["a"], forgotten_events=[1]),
+        )
+        self.assertEqual((self.listed(), self.seqs(), self.pruned()), ([], [2], 1))
+
+    def test_the_last_state_decides(self) -> None:
+        """A task that ends in the batch that forgets it is gone."""
+        self.put(Unit(new=[make_task("a")]))
+        self.put(Unit([self.ended("a")], forgotten=["a"]))
+        self.assertEqual(self.listed(), [])
+
+    def test_what_lives_stays(self) -> None:
+        """A dead letter that is tried again before it goes stays, and so does its history."""
+        dead = make_task("a", status=Status.DEAD_LETTER)
+        again = msgspec.structs.replace(dead, status=Status.QUEUED, series=2)
+        forget = Unit(forgotten=["a"], forgotten_events=[1, 2])
+        for batches in (
+            [[Unit([again]), forget]],
+            [[forget, Unit([again])]],
+            [[Unit([again])], [forget]],
+        ):
+            store = memory_store(self.clock)
+            self.addCleanup(store.close)
+            self.store = store
+            self.put(Unit(new=[dead], drafts=[make_draft(task_id="a"), make_draft(task_id=None)]))
+            for units in batches:
+                self.put(*units)
+            self.assertEqual(self.task("a"), again)
+            self.assertEqual(self.seqs(), [1])
+
+    def test_all_or_nothing(self) -> None:
+        """A batch that fails while it forgets leaves everything as it was."""
+        self.put(Unit(new=[self.ended("a")], drafts=[make_draft(task_id="a")]))
+        db = self.store._connection
+        db.execute("CREATE TRIGGER t BEFORE UPDATE ON meta BEGIN SELECT RAISE(ABORT, 'no'); END")
+        self.store.commit(Unit(forgotten=["a"], forgotten_events=[1]))
+        self.clock.advance(0)
+        self.assertEqual((self.listed(), self.seqs(), self.pruned()), (["a"], [1], 0))
+        db.execute("DROP TRIGGER t")
+        self.clock.advance(1)
+        self.settle()
+        self.assertEqual((self.listed(), self.seqs(), self.pruned()), ([], [], 1))

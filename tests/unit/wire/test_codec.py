@@ -14,7 +14,15 @@ from msgspec import Meta, Raw
 from twisted.trial.unittest import SynchronousTestCase
 
 from agentcom.errors import InvalidJSON, ValidationFailed
-from agentcom.wire.codec import canonical, cut, decode, decode_object, decode_quickly, depth_over
+from agentcom.wire.codec import (
+    canonical,
+    cut,
+    decode,
+    decode_object,
+    decode_quickly,
+    depth_over,
+    is_utf8,
+)
 from agentcom.wire.frames import NO_JSON, Generation
 
 
@@ -100,13 +108,45 @@ class JSONTests(CodecCase):
 
     def test_numbers_that_are_none(self) -> None:
         """NaN and infinities are no JSON, and no number grows into one."""
-        for number in ("NaN", "Infinity", "-Infinity", "1e999", "-1e999", "1e0400", "9e99999"):
+        for number in (
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "1e999",
+            "-1e999",
+            "1E999",
+            "1e+999",
+            "-9.9E+999",
+            "1e0400",
+            "9e99999",
+        ):
             for field in ("share", "raw", "unknown"):
                 text = b'{"name":"n","%s":%s}' % (field.encode(), number.encode())
                 self.assertIsNone(decode_quickly(text, DECODER), text)
                 self.assertRaises((InvalidJSON, ValidationFailed), decode, text, DECODER)
             nest = b'{"name":"n","anything":{"x":[%s]}}' % number.encode()
             self.assertRaises((InvalidJSON, ValidationFailed), decode, nest, DECODER)
+
+    def test_numbers_that_grow_are_looked_at(self) -> None:
+        """Whatever could be out of range is looked at closely, wherever it stands."""
+        for number in (
+            "1e999",
+            "1E999",
+            "1e+999",
+            "-9.9E+999",
+            "1234567890123456",
+            "-90000000000000000",
+        ):
+            for text in (
+                '{"name":"n","x":%s}',
+                '{"name":"n","x":[1, %s]}',
+                '{"name":"n","x":\n%s}',
+            ):
+                data = (text % number).encode()
+                self.assertIsNone(decode_quickly(data, DECODER), data)
+        for number in ("1e99", "123456789012345", '"1e999"', '"x1234567890123456"'):
+            data = b'{"name":"n","x":%s}' % number.encode()
+            self.assertIsNotNone(decode_quickly(data, DECODER), data)
 
     def test_large_floats_are_numbers(self) -> None:
         """The largest floats are taken as they are."""
@@ -266,6 +306,13 @@ class OtherTests(SynchronousTestCase):
         self.assertEqual(cut("x" * 2_001), "x" * 2_000)
         self.assertEqual(cut("\u2603" * 2_000), "\u2603" * 2_000)
         self.assertIsNone(cut(None))
+
+    def test_is_utf8(self) -> None:
+        """Text is told from other bytes, surrogates and long forms included."""
+        for text in (b"", b"a", "\u2603\U0001f600".encode(), b"\x00"):
+            self.assertTrue(is_utf8(text), text)
+        for text in (b"\xff", b"a\xc3", b"\xed\xa0\x80", b"\xc0\x80"):
+            self.assertFalse(is_utf8(text), text)
 
     def test_decode_object(self) -> None:
         """Any object is given back as Python has it."""

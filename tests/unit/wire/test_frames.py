@@ -13,10 +13,30 @@ from agentcom.errors import AgentComError, ValidationFailed
 from agentcom.wire import frames
 from agentcom.wire.codec import encode
 from agentcom.wire.http import CancelTask, CreateToken, PostMessage, PushTask, Register
+from agentcom.wire.tasks import ChooseDeadLetters, RequeueTask, SubmitTask
 from agentcom.ws.reading import read
 
 # Every frame of an agent with all its fields: PROTOCOL.md section 3.1.
 REPORT = {"task_id": "t", "generation": 2}
+SUBMISSION: dict[str, Any] = {
+    "description": "d",
+    "agent_id": "w",
+    "capabilities": ["c"],
+    "needed_capabilities": ["n"],
+    "labels": {"zone": "eu", "gpu": {"=": "a", "!=": "b", "in": ["a", "c"], "exists": True}},
+    "priority": "urgent",
+    "metadata": {"a": [1]},
+    "max_attempts": 5,
+    "backoff": {"initial_s": 0.5, "factor": 1.5, "max_s": 9.0},
+    "not_before": 1_700_000_000_000,
+    "deadline": 1_700_000_100_000,
+    "queue_timeout_s": 10.5,
+    "accept_timeout_s": 5.5,
+    "attempt_timeout_s": 3_600.5,
+    "hold_s": 0.5,
+    "on_disconnect": "keep",
+    "idempotency_key": "k",
+}
 FROM_AGENT: dict[str, dict[str, Any]] = {
     "identify": {
         "agent_id": "a",
@@ -56,6 +76,7 @@ FROM_AGENT: dict[str, dict[str, Any]] = {
     "task_recovering": {**REPORT, "last_status": "working"},
     "task_rejected": {**REPORT, "reason": "r"},
     "state_report": {**REPORT, "status": "s"},
+    "task_submit": SUBMISSION,
     "agent_restarting": {"reason": "r"},
     "drain": {"reason": "r"},
     "wake_result": {},
@@ -75,6 +96,7 @@ REQUIRED: dict[str, set[str]] = {
         for name in FROM_AGENT
         if name.startswith("task_") or name == "state_report"
     },
+    "task_submit": {"description"},
 }
 
 # Characters that a field may have (section 3).
@@ -86,6 +108,9 @@ LENGTHS = {
     ("status", "status"): 256,
     ("channel_subscribe", "channel"): 64,
     ("message", "to"): 128,
+    ("task_submit", "description"): 10_000,
+    ("task_submit", "agent_id"): 128,
+    ("task_submit", "idempotency_key"): 256,
 }
 
 TO_AGENT: list[tuple[frames.ToAgent, dict[str, Any]]] = [
@@ -111,6 +136,10 @@ TO_AGENT: list[tuple[frames.ToAgent, dict[str, Any]]] = [
         {"type": "task_continue", "task_id": "t", "generation": 3},
     ),
     (frames.TaskReassign(task_id="t"), {"type": "task_reassign", "task_id": "t"}),
+    (
+        frames.TaskSubmitted(task_id="t", ref=Raw(b"7")),
+        {"type": "task_submitted", "task_id": "t", "ref": 7},
+    ),
     (
         frames.StateReportAck(task_id="t", action="abort"),
         {"type": "state_report_ack", "task_id": "t", "action": "abort"},
@@ -179,7 +208,9 @@ class FromAgentTests(SynchronousTestCase):
                     sent = encode({"type": name, **fields, field: value})
                     error = self.assertRaises(ValidationFailed, read, sent)
                     told: Any = error.fields["errors"]
-                    self.assertEqual([e["field"] for e in told], [field], (name, value))
+                    # In a list of objects it is the entry that is wrong.
+                    path = "tasks[0]" if (field, value) == ("tasks", [[]]) else field
+                    self.assertEqual([e["field"] for e in told], [path], (name, value))
 
     def test_lengths(self) -> None:
         """Lengths are counted in characters: the limit is taken, one more is ``too_long``."""
@@ -191,6 +222,27 @@ class FromAgentTests(SynchronousTestCase):
             )
             told: Any = error.fields["errors"]
             self.assertEqual([(e["field"], e["error"]) for e in told], [(field, "too_long")])
+
+    def test_slots(self) -> None:
+        """A program that takes no offers has 0 slots; less, or over 10 000, there is not."""
+        identify = {"type": "identify", **FROM_AGENT["identify"]}
+        for slots in (0, 1, 10_000):
+            self.assertEqual(read(encode({**identify, "slots": slots})).slots, slots)
+        for slots in (-1, 10_001):
+            error = self.assertRaises(ValidationFailed, read, encode({**identify, "slots": slots}))
+            told: Any = error.fields["errors"]
+            self.assertEqual([(e["field"], e["error"]) for e in told], [("slots", "invalid_value")])
+
+    def test_mentioned_tasks(self) -> None:
+        """What is wrong in an entry of ``tasks`` is told with the entry's place."""
+        tasks = [{"task_id": "t"}, {"generation": 1}, {"task_id": "t", "generation": -1}]
+        sent = encode({"type": "identify", **FROM_AGENT["identify"], "tasks": tasks})
+        error = self.assertRaises(ValidationFailed, read, sent)
+        told: Any = error.fields["errors"]
+        self.assertEqual(
+            [(e["field"], e["error"]) for e in told],
+            [("tasks[1].task_id", "required"), ("tasks[2].generation", "invalid_value")],
+        )
 
     def test_long_reasons_are_taken(self) -> None:
         """``error`` and ``reason`` of any length are taken, to be cut later."""
@@ -293,6 +345,19 @@ class BodyTests(SynchronousTestCase):
             (Register, {"agent_id": "a"}),
             (PostMessage, {"payload": {}, "to": "b", "type": "t", "reply_to": "r"}),
             (CancelTask, {"reason": "r"}),
+            (SubmitTask, SUBMISSION),
+            (RequeueTask, {"reason": "r"}),
+            (
+                ChooseDeadLetters,
+                {
+                    "task_ids": ["t"],
+                    "agent_id": "a",
+                    "priority": "low",
+                    "submitted_by": "s",
+                    "last_error": "e",
+                    "all": True,
+                },
+            ),
         ):
             body = msgspec.json.decode(encode(fields), type=struct)
             self.assertEqual(json.loads(msgspec.json.encode(body)), fields)

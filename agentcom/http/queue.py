@@ -1,0 +1,126 @@
+"""The queue: submit tasks, one or many, and take one back from its agent."""
+
+from __future__ import annotations
+
+from agentcom.core.tokens import ADMIN, SUBMIT
+from agentcom.errors import ValidationFailed
+from agentcom.http.routing import Answer, Call, Route
+from agentcom.hub.hub import Hub
+from agentcom.wire.codec import cut, encode
+from agentcom.wire.http import PushTask
+from agentcom.wire.tasks import RequeueTask, SubmitBatch, SubmitTask
+
+BATCH_BODY = 16 * 1024 * 1024
+"""Bytes of a batch (PROTOCOL.md section 4)."""
+
+
+class QueueRoutes:
+    """What brings tasks into the queue, or back into it.
+
+    :param max_task: bytes that a task may have, encoded.
+    """
+
+    def __init__(self, hub: Hub, max_task: int) -> None:
+        self._hub = hub
+        self._max_task = max_task
+
+    def routes(self) -> list[Route]:
+        """What is served, and what each needs."""
+        return [
+            Route(
+                method="POST",
+                path="/api/admin/push-task",
+                name="push_task",
+                scope=SUBMIT,
+                body=PushTask,
+                required=("agent_id", "description"),
+                handler=self.push,
+            ),
+            Route(
+                method="POST",
+                path="/api/tasks",
+                name="submit_task",
+                scope=SUBMIT,
+                body=SubmitTask,
+                handler=self.submit,
+            ),
+            Route(
+                method="POST",
+                path="/api/tasks/batch",
+                name="submit_batch",
+                scope=SUBMIT,
+                body=SubmitBatch,
+                max_body=BATCH_BODY,
+                handler=self.submit_batch,
+            ),
+            Route(
+                method="POST",
+                path="/api/tasks/<task_id>/requeue",
+                name="requeue_task",
+                scope=ADMIN,
+                body=RequeueTask,
+                body_optional=True,
+                handler=self.requeue,
+            ),
+        ]
+
+    async def push(self, call: Call) -> Answer:
+        """Order a task to a connected agent; answered once it is on disk."""
+        self._check_size(call)
+        task, _ = await self._hub.tasks.push(call.caller, call.body)
+        return Answer(200, {"status": "pushed", "task_id": task.id, "agent_id": task.pinned})
+
+    async def submit(self, call: Call) -> Answer:
+        """Take a task into the queue; answered once it is on disk."""
+        self._check_size(call)
+        task, new = await self._hub.submissions.submit(call.caller, call.body)
+        return Answer(
+            201 if new else 200,
+            {
+                # Of a new one as it was submitted, though an idle agent may have it already.
+                "status": task.status,
+                "task_id": task.id,
+                "priority": task.priority,
+                "created_at": task.created_at,
+            },
+        )
+
+    async def submit_batch(self, call: Call) -> Answer:
+        """Take all of these tasks into the queue, or none."""
+        body: SubmitBatch = call.body
+        if call.size > self._max_task:
+            large = [n for n, task in enumerate(body.tasks) if _size(task) > self._max_task]
+            if large:
+                raise self._too_large(*(f"tasks[{n}].metadata" for n in large))
+        made = await self._hub.submissions.submit_all(call.caller, list(body.tasks))
+        return Answer(
+            201 if any(new for _, new in made) else 200,
+            {"task_ids": [task.id for task, _ in made]},
+        )
+
+    async def requeue(self, call: Call) -> Answer:
+        """Take a task from its agent and put it back into the queue."""
+        task = await self._hub.tasks.requeue(
+            call.args["task_id"], call.caller, cut(call.body.reason)
+        )
+        return Answer(200, {"status": "requeued", "task_id": task.id, "priority": task.priority})
+
+    def _check_size(self, call: Call) -> None:
+        if call.size > self._max_task:
+            raise self._too_large("metadata")
+
+    def _too_large(self, *fields: str) -> ValidationFailed:
+        return too_large(self._max_task, *fields)
+
+
+def too_large(limit: int, *fields: str) -> ValidationFailed:
+    """The refusal of tasks over the limit; ``fields`` names where their bytes are."""
+    detail = f"a task is at most {limit} bytes encoded"
+    return ValidationFailed(
+        [{"field": field, "error": "too_long", "detail": detail} for field in fields]
+    )
+
+
+def _size(task: SubmitTask) -> int:
+    """About the bytes of one task of a batch: what is not counted has small bounds."""
+    return len(encode([task.description, task.metadata, task.labels]))

@@ -1,0 +1,262 @@
+"""Why a task waits, rule by rule; :mod:`.explained` tells of tasks that do not.
+
+Nothing here decides: it reads what the dispatcher reads, and gives each rule
+its name.  The rules are listed in docs/http-api.rst.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from agentcom.core.matching import ABSENT, EQUAL, EXISTS, IN, LabelRule, Unmet, unmet
+from agentcom.core.state import Status, Task
+from agentcom.errors import TaskNotFound
+from agentcom.hub.agenda import Agenda
+from agentcom.hub.auth import Auth
+from agentcom.hub.dispatch import Dispatch
+from agentcom.hub.explained import ended, runs, short
+from agentcom.hub.holdings import Holding
+from agentcom.hub.ledger import Ledger
+from agentcom.hub.link import Link, Roster
+from agentcom.store.interface import Store
+
+LOOKED_AT = 8
+"""Agents that fit best of whom it is asked which task they would get next."""
+
+Told = dict[str, Any]
+
+
+class Explain:
+    """Answers ``GET /api/tasks/:id/explain``.
+
+    :param now: Unix milliseconds.
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        ledger: Ledger,
+        dispatch: Dispatch,
+        roster: Roster,
+        agenda: Agenda,
+        auth: Auth,
+        now: Callable[[], int],
+    ) -> None:
+        self._store = store
+        self._ledger = ledger
+        self._dispatch = dispatch
+        self._roster = roster
+        self._agenda = agenda
+        self._auth = auth
+        self._now = now
+
+    async def task(self, task_id: str, most: int) -> Told:
+        """Explain one task.
+
+        :param most: agents to tell of one by one; those that fit best come first.
+        :raises TaskNotFound: there is no such task.
+        """
+        await self._ledger.settled()
+        task = self._ledger.peek(task_id)
+        if task is None:
+            task = await self._store.task(task_id)
+            if task is None:
+                raise TaskNotFound(task_id=task_id)
+            # It may have been retried while the store was read.
+            task = self._ledger.peek(task_id) or task
+        told: Told = {"task_id": task.id, "status": task.status.value}
+        if task.status is Status.QUEUED:
+            return {**told, **self._waits(task, most)}
+        if task.status.held:
+            holding = self._dispatch.holdings.get(task.agent_id or "")
+            here = task.agent_id in self._roster
+            return {**told, **runs(task, holding, here, self._agenda, self._now())}
+        return {**told, **ended(task, await self._store.last_event(task_id))}
+
+    def _waits(self, task: Task, most: int) -> Told:
+        asked = {str(rule): rule for rule in task.needs.labels}
+        agents = [self._agent(task, asked, link) for link in self._roster.values()]
+        agents.sort(key=lambda told: len(told["rules"]))
+        reasons = self._reasons(task, agents)
+        group = self._dispatch.queue.group(task.pinned, task.needs)
+        return {
+            "waiting": True,
+            "summary": f"It waits: {reasons[0]['detail']}.",
+            "since": task.updated_at,
+            "reasons": reasons,
+            "agents": agents[:most],
+            "agents_total": len(agents),
+            "by_rule": dict(_by_rule(agents)),
+            "queue": {
+                "waiting": len(self._dispatch.queue),
+                "alike": 0 if group is None else group.ready,
+            },
+        }
+
+    def _reasons(self, task: Task, agents: list[Told]) -> list[Told]:
+        """What keeps the task as a whole, the strongest reason first."""
+        found: list[Told] = []
+        if not self._dispatch.is_open:
+            found.append(_rule("hub_stopping", "the hub is stopping and assigns nothing"))
+        now = self._now()
+        if task.ready_at is not None and task.ready_at > now:
+            found.append(_delayed(task, task.ready_at, (task.ready_at - now) / 1000))
+        fit = [told for told in agents if not _never_fits(told)]
+        if task.pinned is not None and task.pinned not in self._roster:
+            found.append(self._pinned_away(task.pinned))
+        elif not agents:
+            found.append(_rule("no_agents", "no agent is connected"))
+        elif not fit:
+            found.append(_rule("no_agent_fits", _nobody_fits(task.pinned, agents)))
+        elif not found:
+            if all(told["rules"] for told in fit):
+                found.append(_rule("no_room", _no_room(fit)))
+                found.extend(self._behind(task, fit))
+            else:
+                found.append(_rule("turn", "it is about to be assigned"))
+        return found
+
+    def _pinned_away(self, agent_id: str) -> Told:
+        if self._auth.knows(agent_id):
+            detail = f"only {agent_id} may have it, and {agent_id} is away"
+            return _rule("pinned_away", detail, needed=agent_id)
+        detail = f"only {agent_id} may have it, and no agent of that name was ever known"
+        return _rule("pinned_unknown", detail, needed=agent_id)
+
+    def _behind(self, task: Task, fit: list[Told]) -> list[Told]:
+        """Whether other tasks go first with those agents that fit best."""
+        queue, holdings = self._dispatch.queue, self._dispatch.holdings
+        firsts = []
+        for told in fit[:LOOKED_AT]:
+            holding = holdings.get(told["agent_id"])
+            firsts.append(None if holding is None else queue.first(holding.groups))
+        if task.id in firsts or firsts[0] is None:
+            return []
+        first = self._ledger.peek(firsts[0])
+        if first is None:
+            return []
+        if first.priority is not task.priority:
+            why = f"its priority is {first.priority.value}"
+        elif first.submitted_by != task.submitted_by:
+            why = f"submitters take turns, and it is {first.submitted_by}'s"
+        else:
+            why = "it is older"
+        detail = f"other tasks go first, the next of them {first.id}: {why}"
+        return [_rule("behind", detail, first=first.id)]
+
+    def _agent(self, task: Task, asked: dict[str, LabelRule], link: Link) -> Told:
+        agent = link.agent
+        rules = [
+            _rule(rule.rule, _lacks(rule, asked), needed=rule.needed, found=rule.found)
+            for rule in unmet(task.needs, task.pinned, agent)
+        ]
+        holding = self._dispatch.holdings.get(agent.agent_id)
+        if holding is not None:
+            rules.extend(self._states(agent.agent_id, agent.slots, holding))
+        return {"agent_id": agent.agent_id, "rules": rules}
+
+    def _states(self, agent_id: str, slots: int, holding: Holding) -> list[Told]:
+        found: list[Told] = []
+        if holding.draining:
+            found.append(_rule("draining", "it asked for no more work"))
+        if holding.unresponsive and not holding.probing:
+            left = self._agenda.left("probe", agent_id)
+            again = "" if left is None else f"; it is tried again in {left:.1f} s"
+            detail = "it did not answer its last assignment in time" + again
+            found.append(_rule("unresponsive", detail))
+        if holding.paused:
+            detail = "it rejected a task, or was relieved of one"
+            found.append(_rule("paused", detail + self._nothing_for("pause", agent_id)))
+        if holding.quiet:
+            detail = "it is just back and says what it still has"
+            found.append(_rule("returning", detail + self._nothing_for("quiet", agent_id)))
+        if slots == 0:
+            found.append(_rule("no_slots", "it takes no work (slots: 0)"))
+        elif len(holding.held) >= slots:
+            found.append(_rule("slots", _slots(len(holding.held), slots)))
+        return found
+
+    def _nothing_for(self, kind: str, agent_id: str) -> str:
+        left = self._agenda.left(kind, agent_id)
+        return "" if left is None else f"; it is offered nothing for another {left:.1f} s"
+
+
+_FOR_GOOD = frozenset({"pinned", "capability", "label", "no_slots"})
+"""Rules that waiting alone does not change."""
+
+
+def _never_fits(told: Told) -> bool:
+    return any(rule["rule"] in _FOR_GOOD for rule in told["rules"])
+
+
+def _rule(rule: str, detail: str, **fields: object) -> Told:
+    return {"rule": rule, "detail": detail, **fields}
+
+
+def _by_rule(agents: list[Told]) -> Counter[str]:
+    return Counter(rule["rule"] for told in agents for rule in told["rules"])
+
+
+def _counted(agents: list[Told], rules: Callable[[str], bool]) -> str:
+    counts = _by_rule(agents).most_common()
+    return ", ".join(f"{rule}: {count}" for rule, count in counts if rules(rule))
+
+
+def _details(told: Told) -> str:
+    return "; ".join(rule["detail"] for rule in told["rules"])
+
+
+def _delayed(task: Task, until: int, left: float) -> Told:
+    if until == task.terms.not_before:
+        detail = f"it was asked not to begin for another {left:.1f} s"
+        return _rule("not_before", detail, until=until)
+    detail = f"attempt {task.attempts} of {task.max_attempts} failed"
+    error = f" ({short(task.last_error)})" if task.last_error else ""
+    detail += f"{error}, the next may begin in {left:.1f} s"
+    return _rule("backoff", detail, until=until, error=task.last_error)
+
+
+def _nobody_fits(pinned: str | None, agents: list[Told]) -> str:
+    if pinned is not None:
+        own = next(told for told in agents if told["agent_id"] == pinned)
+        return f"only {pinned} may have it, and {pinned} does not fit it: {_details(own)}"
+    if len(agents) == 1:
+        only = agents[0]["agent_id"]
+        return f"{only}, the only agent that is connected, does not fit it: {_details(agents[0])}"
+    counts = _counted(agents, _FOR_GOOD.__contains__)
+    return f"none of the {len(agents)} connected agents fits it ({counts})"
+
+
+def _no_room(fit: list[Told]) -> str:
+    if len(fit) == 1:
+        only = fit[0]["agent_id"]
+        return f"only {only} fits it, and {only} can take no more now: {_details(fit[0])}"
+    counts = _counted(fit, lambda rule: True)
+    return f"{len(fit)} agents fit it, and none can take more now ({counts})"
+
+
+def _slots(held: int, slots: int) -> str:
+    if held > slots:
+        return f"it has {held} tasks, more than its {slots} slot{'s' * (slots > 1)}"
+    return "its only slot is taken" if slots == 1 else f"all of its {slots} slots are taken"
+
+
+def _lacks(rule: Unmet, asked: dict[str, LabelRule]) -> str:
+    """What an agent does not satisfy, said of the agent."""
+    if rule.rule == "pinned":
+        return f"the task is for {rule.needed} alone"
+    if rule.rule == "capability":
+        return f"it lacks the capability {rule.needed}"
+    label = asked[rule.needed]
+    has = f"its label {label.key} is {rule.found}"
+    if rule.found is None:
+        has = f"it has no label {label.key}"
+    if label.op == EXISTS:
+        return f"{has}, and must have one"
+    if label.op == ABSENT:
+        return f"{has}, and it must have no such label"
+    values = ", ".join(label.values)
+    must = {EQUAL: "must be", IN: "must be one of"}.get(label.op, "must not be")
+    return f"{has}, and {'it' if rule.found is not None else 'that'} {must} {values}"

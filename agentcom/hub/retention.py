@@ -1,0 +1,80 @@
+"""Forgets what ended long ago, a little at a time.
+
+The log stays in order: what is forgotten leaves gaps that cursors tell of
+(see :mod:`.eventlog`), and no sequence number comes twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IReactorTime
+from twisted.logger import Logger
+
+from agentcom.hub.archive import Archive
+
+EVERY_S = 600.0
+"""Seconds between two rounds."""
+
+FIRST_AFTER_S = 30.0
+"""Seconds after the start until the first round: agents come back first."""
+
+PAUSE_S = 0.02
+"""Seconds between two steps of a round, for everybody else."""
+
+
+class Retention:
+    """Prunes ended tasks, and their events, once they are old enough.
+
+    :param now: Unix milliseconds.
+    :param retain_s: seconds that they are kept, ``None`` for ever.
+    :param may_write: whether the hub and its store are well.
+    """
+
+    log = Logger()
+
+    def __init__(
+        self,
+        archive: Archive,
+        clock: IReactorTime,
+        now: Callable[[], int],
+        retain_s: float | None,
+        may_write: Callable[[], bool],
+    ) -> None:
+        self._archive = archive
+        self._clock = clock
+        self._now = now
+        self._retain_s = retain_s
+        self._may_write = may_write
+        self._next_at = clock.seconds() + FIRST_AFTER_S
+        self._running = False
+
+    def tick(self) -> None:
+        """Begin a round when it is time."""
+        if self._retain_s is None or self._running or self._clock.seconds() < self._next_at:
+            return
+        self._running = True
+        Deferred.fromCoroutine(self._round(self._retain_s)).addErrback(
+            lambda f: self.log.failure("while forgetting old tasks", f)
+        ).addBoth(self._ended)
+
+    def _ended(self, _: object) -> None:
+        self._running = False
+        self._next_at = self._clock.seconds() + EVERY_S
+
+    async def _round(self, retain_s: float) -> None:
+        before = self._now() - int(retain_s * 1000)
+        place: tuple[int, int] | None = (0, 0)
+        count = 0
+        while place is not None and self._may_write():
+            gone, place = await self._archive.prune(before, place)
+            count += gone
+            await self._pause()
+        if count:
+            self.log.info("forgot {count} tasks that ended long ago", count=count)
+
+    def _pause(self) -> Deferred[None]:
+        done: Deferred[None] = Deferred()
+        self._clock.callLater(PAUSE_S, done.callback, None)
+        return done

@@ -1,0 +1,102 @@
+"""Whether an agent takes work: the second question of liveness (DESIGN.md).
+
+Its connection may be open and it may answer pings, and still it takes
+nothing.  One that rejects a task pauses; one that lets a task pass without a
+word is unresponsive, and is tried again later with one task at a time.
+"""
+
+from __future__ import annotations
+
+from twisted.logger import Logger
+
+from agentcom.core.state import Status
+from agentcom.hub.agenda import Agenda
+from agentcom.hub.dispatch import Dispatch
+from agentcom.hub.ledger import Ledger
+from agentcom.hub.returning import Returning
+
+PAUSE_S = 5.0
+PAUSE_MOST_S = 60.0
+"""Seconds without offers after a rejection, doubling from one to the other."""
+
+PROBE_S = 30.0
+PROBE_MOST_S = 600.0
+"""Seconds until an unresponsive agent is tried again, doubling from one to the other."""
+
+
+class Willingness:
+    """Keeps work from agents that do not take it."""
+
+    log = Logger()
+
+    def __init__(
+        self, ledger: Ledger, dispatch: Dispatch, returning: Returning, agenda: Agenda
+    ) -> None:
+        self._ledger = ledger
+        self._dispatch = dispatch
+        self._returning = returning
+        self._agenda = agenda
+        agenda.on("pause", self._pause_over)
+        agenda.on("probe", self._probe)
+
+    def rejected(self, agent_id: str) -> None:
+        """It rejected a task, or was relieved of one: no offers, longer each time."""
+        holding = self._dispatch.holdings.of(agent_id)
+        holding.pause_s = min(PAUSE_MOST_S, max(PAUSE_S, holding.pause_s * 2))
+        holding.paused = True
+        self._agenda.after("pause", agent_id, holding.pause_s)
+
+    def ended_one(self, agent_id: str) -> None:
+        """It reported an end: it may have work, and what it was too busy for."""
+        holding = self._dispatch.holdings.get(agent_id)
+        if holding is None:
+            return
+        holding.pause_s = 0.0
+        if holding.paused:
+            self._agenda.cancel("pause", agent_id)
+            self._pause_over(agent_id)
+        self._returning.ask_again_all(agent_id)
+        self._dispatch.holdings.forget_if_empty(agent_id)
+
+    def heard(self, agent_id: str) -> None:
+        """It spoke of a task: it takes work."""
+        holding = self._dispatch.holdings.get(agent_id)
+        if holding is not None and holding.unresponsive:
+            holding.unresponsive = holding.probing = False
+            holding.probe_s = 0.0
+            self._agenda.cancel("probe", agent_id)
+            self.log.info("agent {agent_id} takes work again", agent_id=agent_id)
+            self._dispatch.offer(agent_id)
+
+    def ignored(self, agent_id: str) -> None:
+        """It let an assignment pass without a word."""
+        holding = self._dispatch.holdings.of(agent_id)
+        holding.probing = False
+        holding.probe_s = min(PROBE_MOST_S, max(PROBE_S, holding.probe_s * 2))
+        if not holding.unresponsive:
+            holding.unresponsive = True
+            self.log.warn(
+                "agent {agent_id} is connected and takes no work; tried again in {seconds:g} s",
+                agent_id=agent_id,
+                seconds=holding.probe_s,
+            )
+        self._agenda.after("probe", agent_id, holding.probe_s)
+
+    def _pause_over(self, agent_id: str) -> None:
+        holding = self._dispatch.holdings.get(agent_id)
+        if holding is not None:
+            holding.paused = False
+            self._dispatch.offer(agent_id)
+
+    def _probe(self, agent_id: str) -> None:
+        """Try it: with an order that it ignored, else with one task."""
+        holding = self._dispatch.holdings.get(agent_id)
+        if holding is None or not holding.unresponsive:
+            return
+        live = self._ledger.live
+        for task_id in holding.held:
+            if live[task_id].status is Status.ASSIGNED:
+                self._returning.send_again(task_id)
+                return
+        holding.probing = True
+        self._dispatch.offer(agent_id)

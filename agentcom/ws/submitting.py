@@ -1,0 +1,72 @@
+"""Tasks that one connection submits: ``task_submit`` (PROTOCOL.md section 3.1)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from agentcom.core.state import Task
+from agentcom.core.tokens import SUBMIT, Token
+from agentcom.errors import AgentComError, Forbidden, ValidationFailed
+from agentcom.hub.hub import Hub
+from agentcom.wire.codec import encode
+from agentcom.wire.frames import TaskSubmit, TaskSubmitted, ref_of
+
+UNDER_WAY = 10_000
+"""Submissions of one connection that wait for their answer; then it is not read from."""
+
+
+class Submissions:
+    """What one connection has submitted.
+
+    :param max_task: bytes that a task may have, encoded.
+    :param send: sends a frame.
+    :param refuse: tells that a submission is refused.
+    :ivar under_way: those that were not answered yet.
+    """
+
+    def __init__(
+        self,
+        hub: Hub,
+        max_task: int,
+        send: Callable[[bytes], None],
+        refuse: Callable[[TaskSubmit, AgentComError], None],
+    ) -> None:
+        self._hub = hub
+        self._max_task = max_task
+        self._send = send
+        self._refuse = refuse
+        self.under_way = 0
+
+    @property
+    def full(self) -> bool:
+        """Whether the peer must wait until some of them are answered."""
+        return self.under_way >= UNDER_WAY
+
+    def take(self, token: Token, frame: TaskSubmit, size: int) -> None:
+        """Submit a task; it is answered after the commit.
+
+        :param token: the one that identified.
+        :param size: bytes of the frame.
+        :raises AgentComError: it is refused at once.
+        """
+        if not token.allows(SUBMIT):
+            raise Forbidden(SUBMIT)
+        if size > self._max_task:
+            detail = f"a task is at most {self._max_task} bytes encoded"
+            told = {"field": "metadata", "error": "too_long", "detail": detail}
+            raise ValidationFailed([told])
+
+        def done(task: Task) -> None:
+            self.under_way -= 1
+            self._send(encode(TaskSubmitted(task_id=task.id, ref=ref_of(frame))))
+
+        def failed(error: AgentComError) -> None:
+            self.under_way -= 1
+            self._refuse(frame, error)
+
+        self.under_way += 1
+        try:
+            self._hub.submissions.submit_soon(token.agent_id, frame, done, failed)
+        except AgentComError:
+            self.under_way -= 1
+            raise

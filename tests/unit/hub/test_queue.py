@@ -1,0 +1,575 @@
+"""The queue: whose turn it is, what is delayed, and that memory stays bounded.
+
+:class:`Naive` says the same with a plain list of what waits; Hypothesis lets both
+go through the same random lives and compares them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from random import Random
+from typing import Any
+
+import msgspec
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from twisted.trial.unittest import SynchronousTestCase
+
+from agentcom.core.matching import NOTHING, Needs, needs
+from agentcom.core.state import Priority
+from agentcom.hub import queue as queue_module
+from agentcom.hub.queue import KEPT_EMPTY, SLACK, Group, Queue
+from agentcom.store.interface import Waiting
+
+GPU = needs(["gpu"], [])
+
+
+def waiting(id: str, created_at: int = 0, submitter: str = "s", **fields: Any) -> Waiting:
+    """A task that waits, as usual but for these fields."""
+    fields = {
+        "priority": Priority.NORMAL,
+        "pinned": None,
+        "needs": NOTHING,
+        "ready_at": None,
+        "agent_id": None,
+        **fields,
+    }
+    return Waiting(id=id, created_at=created_at, submitted_by=submitter, **fields)
+
+
+class QueueCase(SynchronousTestCase):
+    """A queue with one group of tasks that ask for nothing."""
+
+    def setUp(self) -> None:
+        self.queue = Queue()
+        self.group = self.new_group()
+
+    def new_group(self, pinned: str | None = None, wanted: Needs = NOTHING) -> Group:
+        group = self.queue.new_group(pinned, wanted)
+        self.queue.trim()
+        return group
+
+    def add(self, id: str, created_at: int = 0, submitter: str = "s", **fields: Any) -> bool:
+        """Add a task at time 0."""
+        group = fields.pop("group", self.group)
+        return self.queue.add(waiting(id, created_at, submitter, **fields), group, 0)
+
+    def serve(self, *groups: Group) -> str | None:
+        """Give the next task to somebody."""
+        task_id = self.queue.first(groups or (self.group,))
+        if task_id is not None:
+            self.queue.remove(task_id, served=True)
+        return task_id
+
+    def serve_all(self, *groups: Group) -> list[str]:
+        """Give out all that is ready; the ids in their order."""
+        served = []
+        while (task_id := self.serve(*groups)) is not None:
+            served.append(task_id)
+        return served
+
+
+class OrderTests(QueueCase):
+    """Priority, then fair turns between submitters, then age."""
+
+    def test_priority(self) -> None:
+        """Whoever submitted it and when, higher priority goes first."""
+        for age, priority in enumerate(reversed(Priority)):
+            self.add(priority.value, age, f"s{age}", priority=priority)
+        self.assertEqual(self.serve_all(), ["urgent", "high", "normal", "low"])
+
+    def test_age(self) -> None:
+        """Of one submitter's tasks of one priority the oldest goes first."""
+        for age in (3, 1, 2):
+            self.add(f"t{age}", age)
+        self.assertEqual(self.serve_all(), ["t1", "t2", "t3"])
+
+    def test_one_millisecond(self) -> None:
+        """Tasks of one millisecond go in the order in which they came."""
+        names = [f"t{n}" for n in range(50)]
+        for name in reversed(names):
+            self.add(name, 7)
+        self.assertEqual(self.serve_all(), names[::-1])
+
+    def test_turns(self) -> None:
+        """Submitters take turns, however many tasks one of them has waiting."""
+        for n in range(4):
+            self.add(f"a{n}", n, "a")
+        for n in range(2):
+            self.add(f"b{n}", 10 + n, "b")
+        self.add("c0", 20, "c")
+        self.assertEqual(self.serve_all(), ["a0", "b0", "c0", "a1", "b1", "a2", "a3"])
+
+    def test_turns_across_priorities(self) -> None:
+        """A turn at one priority is a turn: the next one is another submitter's."""
+        self.add("a urgent", 0, "a", priority=Priority.URGENT)
+        self.add("a normal", 1, "a")
+        self.add("b normal", 2, "b")
+        self.assertEqual(self.serve_all(), ["a urgent", "b normal", "a normal"])
+
+    def test_newcomer(self) -> None:
+        """A submitter that was never served goes before all that were."""
+        for n in range(3):
+            self.add(f"a{n}", n, "a")
+        self.serve()
+        self.add("b0", 10, "b")
+        self.assertEqual(self.serve_all(), ["b0", "a1", "a2"])
+
+    def test_taken_away_is_no_turn(self) -> None:
+        """A task that leaves the queue without an agent costs its submitter no turn."""
+        for n in range(3):
+            self.add(f"a{n}", n, "a")
+            self.add(f"b{n}", 10 + n, "b")
+        self.queue.remove("a0", served=False)
+        self.assertEqual(self.serve_all(), ["a1", "b0", "a2", "b1", "b2"])
+
+    def test_among_groups(self) -> None:
+        """An agent that fits several groups is given the one task whose turn it is."""
+        other = self.new_group(wanted=GPU)
+        mine = self.new_group(pinned="w")
+        self.add("old", 1, "a")
+        self.add("high", 3, "a", priority=Priority.HIGH, group=other)
+        self.add("older", 0, "b", group=mine)
+        self.add("b too", 2, "b", group=other)
+        groups = (self.group, other, mine)
+        # The high one was a turn of "a"; then they take turns again.
+        self.assertEqual(self.serve_all(*groups), ["high", "older", "old", "b too"])
+
+    def test_only_these_groups(self) -> None:
+        """Nothing of another group is given, whatever its priority."""
+        other = self.new_group(wanted=GPU)
+        self.add("urgent", priority=Priority.URGENT, group=other)
+        self.assertIsNone(self.queue.first([self.group]))
+        self.assertIsNone(self.queue.first([]))
+        self.assertEqual(self.queue.first([other]), "urgent")
+
+    def test_back_again(self) -> None:
+        """A task that comes back keeps its age: it goes before what is younger."""
+        for n in range(4):
+            self.add(f"t{n}", n)
+        self.assertEqual([self.serve(), self.serve()], ["t0", "t1"])
+        self.add("t1", 1)
+        self.add("t0", 0)
+        self.assertEqual(self.serve_all(), ["t0", "t1", "t2", "t3"])
+
+    def test_looking_changes_nothing(self) -> None:
+        """To look whose turn it is is no turn."""
+        self.add("a", 0, "a")
+        self.add("b", 1, "b")
+        self.assertEqual({self.queue.first([self.group]) for _ in range(9)}, {"a"})
+
+    def test_older_one_comes_late(self) -> None:
+        """Between two submitters of whom none was served the older task counts, though it
+        was delayed until its submitter had a younger one ready."""
+        self.add("a old", 1, "a", ready_at=100)
+        self.add("b", 2, "b")
+        self.add("a young", 3, "a")
+        self.assertEqual(self.queue.first([self.group]), "b")
+        self.queue.ripen(100)
+        self.assertEqual(self.serve_all(), ["a old", "b", "a young"])
+
+    def test_older_one_in_an_emptied_lane(self) -> None:
+        """So it is when the younger one was taken away meanwhile."""
+        self.add("a young", 3, "a")
+        self.add("b", 2, "b")
+        self.queue.remove("a young", served=False)
+        self.add("a old", 1, "a")
+        self.assertEqual(self.serve_all(), ["a old", "b"])
+
+
+class DelayTests(QueueCase):
+    """Tasks that may not be given to anybody yet."""
+
+    def test_ripens(self) -> None:
+        """A delayed task is given to nobody before its time, and then in its turn."""
+        self.assertFalse(self.add("later", 0, ready_at=100))
+        self.assertTrue(self.add("now", 5))
+        self.assertEqual(self.queue.next_ready(), 100)
+        self.assertEqual(self.serve(), "now")
+        self.assertEqual(self.queue.ripen(99), [])
+        self.assertIsNone(self.serve())
+        self.assertFalse(self.queue.is_ready("later"))
+        self.assertEqual(self.queue.ripen(100), [self.group])
+        self.assertTrue(self.queue.is_ready("later"))
+        self.assertIsNone(self.queue.next_ready())
+        self.assertEqual(self.serve(), "later")
+
+    def test_its_time_is_over(self) -> None:
+        """A task whose time has come already is ready at once."""
+        for ready_at in (None, 0, 50, 100):
+            ready = self.queue.add(waiting(f"t{ready_at}", ready_at=ready_at), self.group, 100)
+            self.assertTrue(ready, ready_at)
+        self.assertIsNone(self.queue.next_ready())
+
+    def test_tells_each_group_once(self) -> None:
+        """Of what ripens together each group is named once, and no other."""
+        other, third = self.new_group(wanted=GPU), self.new_group(pinned="w")
+        for n in range(3):
+            self.add(f"a{n}", ready_at=100 + n)
+            self.add(f"b{n}", ready_at=100 + n, group=other)
+        self.add("c", ready_at=200, group=third)
+        ripened = self.queue.ripen(150)
+        self.assertEqual((len(ripened), set(ripened)), (2, {self.group, other}))
+        self.assertEqual(self.queue.next_ready(), 200)
+
+    def test_removed_while_delayed(self) -> None:
+        """A delayed task that was taken away does not ripen, nor is it waited for."""
+        self.add("gone", ready_at=100)
+        self.add("later", ready_at=200)
+        self.queue.remove("gone", served=False)
+        self.assertEqual(self.queue.next_ready(), 200)
+        self.assertEqual(self.queue.ripen(150), [])
+        self.assertEqual(self.queue.ripen(200), [self.group])
+        self.assertEqual(self.serve_all(), ["later"])
+
+    def test_delayed_anew(self) -> None:
+        """A task that comes back with another delay ripens at the new time alone."""
+        for ready_at in (100, 300, 200):
+            if "t" in self.queue:
+                self.queue.remove("t", served=True)
+            self.add("t", ready_at=ready_at)
+        self.assertEqual(self.queue.next_ready(), 200)
+        self.assertEqual(self.queue.ripen(199), [])
+        self.assertEqual(self.queue.ripen(200), [self.group])
+        self.assertEqual((self.group.count, self.group.ready), (1, 1))
+        self.assertEqual(self.queue.ripen(300), [])
+        self.assertEqual(self.serve_all(), ["t"])
+
+
+class CountTests(QueueCase):
+    """What the queue tells of itself."""
+
+    def test_counts(self) -> None:
+        """Length, priorities and groups count delayed tasks too; a group's ``ready`` does not."""
+        self.add("a")
+        self.add("b", priority=Priority.URGENT, ready_at=100)
+        self.add("c", priority=Priority.URGENT)
+        self.assertEqual(len(self.queue), 3)
+        by_priority = {"urgent": 2, "high": 0, "normal": 1, "low": 0}
+        self.assertEqual(self.queue.by_priority(), by_priority)
+        self.assertEqual((self.group.count, self.group.ready), (3, 2))
+        self.queue.remove("b", served=False)
+        self.assertEqual(self.queue.by_priority(), {**by_priority, "urgent": 1})
+        self.assertEqual((self.group.count, self.group.ready), (2, 2))
+        self.assertIn("a", self.queue)
+        self.assertNotIn("b", self.queue)
+        self.assertIs(self.queue.group_of("a"), self.group)
+
+    def test_some_of(self) -> None:
+        """Some ready tasks of a group can be named, as many as are asked for."""
+        for n in range(5):
+            self.add(f"t{n}", n, f"s{n % 2}")
+        self.add("later", ready_at=100)
+        self.queue.remove("t4", served=True)
+        self.assertEqual(set(self.queue.some_of(self.group, 99)), {"t0", "t1", "t2", "t3"})
+        self.assertEqual(len(set(self.queue.some_of(self.group, 2))), 2)
+        self.assertEqual(self.queue.some_of(self.group, 0), [])
+
+    def test_groups(self) -> None:
+        """Groups are found by what is asked; an agent sees the open ones and its own."""
+        mine, others = self.new_group("w", GPU), self.new_group("v", GPU)
+        self.assertIs(self.queue.group("w", needs(["gpu"], [])), mine)
+        self.assertIsNone(self.queue.group(None, GPU))
+        self.assertEqual(set(self.queue.open_to("w")), {self.group, mine})
+        self.assertEqual(set(self.queue.open_to("u")), {self.group})
+        self.assertEqual(list(self.queue.pinned_to("v")), [others])
+        self.assertEqual(list(self.queue.pinned_to("u")), [])
+
+
+class BoundTests(QueueCase):
+    """However much comes and goes, what is kept is in proportion to what waits."""
+
+    def test_lane(self) -> None:
+        """Tasks that leave behind an older one that stays leave nothing."""
+        self.add("stays", 0)
+        for n in range(5_000):
+            self.add(f"t{n}", n + 1)
+            self.queue.remove(f"t{n}", served=False)
+        (lane,) = (lane for at_rank in self.group._lanes for lane in at_rank.values())
+        self.assertLessEqual(len(lane.heap), 2 * 1 + SLACK + 1)
+        self.assertEqual(self.serve_all(), ["stays"])
+
+    def test_lane_that_empties(self) -> None:
+        """The last task of a lane leaves nothing at all."""
+        for n in range(SLACK):
+            self.add(f"t{n}", n)
+        for n in range(SLACK):
+            self.queue.remove(f"t{n}", served=False)
+        (lane,) = (lane for at_rank in self.group._lanes for lane in at_rank.values())
+        self.assertEqual((lane.heap, lane.count), ([], 0))
+
+    def test_submitters(self) -> None:
+        """Submitters whose tasks are done leave no lane and no turn."""
+        for n in range(5_000):
+            self.add(f"t{n}", n, f"s{n}")
+        self.assertEqual(len(self.serve_all()), 5_000)
+        kept = [len(kind) for kind in (*self.group._lanes, *self.group._turns)]
+        self.assertLessEqual(max(kept), 1)
+
+    def test_turns(self) -> None:
+        """A task that comes back again and again takes one turn of its submitter's, not many."""
+        self.add("a", 5, "a")
+        for n in range(1_000):
+            self.add("b", 10_000 - n, "b")
+            self.add("c", 20_000 - n, "b")
+            self.assertEqual(self.queue.first([self.group]), "a")
+            self.queue.remove("b", served=False)
+            self.queue.remove("c", served=False)
+        self.assertLessEqual(sum(map(len, self.group._turns)), 2 * 2 + SLACK)
+
+    def test_delayed(self) -> None:
+        """Delayed tasks that leave before their time leave nothing."""
+        self.add("stays", ready_at=1)
+        for n in range(5_000):
+            self.add(f"t{n}", ready_at=1_000 + n)
+            self.queue.remove(f"t{n}", served=False)
+        self.assertLessEqual(len(self.queue._delayed), 2 * 2 + SLACK + 1)
+        self.assertEqual(self.queue.ripen(10_000), [self.group])
+        self.assertEqual(self.serve_all(), ["stays"])
+
+    def test_empty_groups(self) -> None:
+        """Of groups without tasks the newest 256 are kept, pinned ones and others alike."""
+        self.assertEqual(KEPT_EMPTY, 256)
+        self.patch(queue_module, "KEPT_EMPTY", 3)
+        made = [self.group]
+        gone: list[Group] = []
+        for n in range(10):
+            pinned = f"w{n}" if n % 2 else None
+            made.append(self.queue.new_group(pinned, needs([str(n)], [])))
+            gone += self.queue.trim()
+        self.assertEqual(gone, made[:-3])
+        for group in made:
+            found = self.queue.group(group.pinned, group.needs)
+            self.assertIs(found, None if group in gone else group)
+        self.assertEqual(set(self.queue.open_to("w9")), {made[-2], made[-1]})
+        self.assertEqual(list(self.queue.pinned_to("w1")), [])
+        self.assertEqual(set(self.queue._pinned), {"w7", "w9"})
+
+    def test_groups_with_tasks_are_kept(self) -> None:
+        """A group with a task, delayed or not, is never forgotten; emptied, it is new again."""
+        self.patch(queue_module, "KEPT_EMPTY", 3)
+        self.add("t")
+        delayed = self.new_group("w")
+        self.add("later", ready_at=100, group=delayed)
+        for n in range(10):
+            self.new_group(wanted=needs([str(n)], []))
+        self.assertIs(self.queue.group(None, NOTHING), self.group)
+        self.assertIs(self.queue.group("w", NOTHING), delayed)
+        self.assertEqual(self.serve(), "t")
+        self.assertIs(self.queue.group(None, NOTHING), self.group)
+        for n in range(4):
+            self.new_group(wanted=needs(["x", str(n)], []))
+        self.assertIsNone(self.queue.group(None, NOTHING))
+        self.assertIs(self.queue.group("w", NOTHING), delayed)
+
+    def test_empty_groups_after_a_burst(self) -> None:
+        """So it is when many groups had tasks at once, and all of these are gone."""
+        for n in range(1_000):
+            group = self.new_group("w" if n % 2 else None, needs([str(n)], []))
+            self.add(f"t{n}", group=group)
+        for n in range(1_000):
+            self.queue.remove(f"t{n}", served=True)
+            self.queue.trim()
+        self.assertLessEqual(len(list(self.queue.open_to("w"))), KEPT_EMPTY)
+
+
+class Naive:
+    """What the queue promises, with a plain list.
+
+    Among the ready tasks: priority, then the submitter that was served least lately
+    (never: before all others), then age, then who came first.
+    """
+
+    def __init__(self) -> None:
+        self.tasks: dict[str, Waiting] = {}
+        self.came: dict[str, int] = {}
+        self.ready: set[str] = set()
+        self.turns: dict[str, int] = {}
+        self._count = 0
+        self._turn = 0
+
+    def add(self, task: Waiting, now: int) -> bool:
+        self._count += 1
+        self.tasks[task.id] = task
+        self.came[task.id] = self._count
+        if task.ready_at is None or task.ready_at <= now:
+            self.ready.add(task.id)
+        return task.id in self.ready
+
+    def remove(self, task_id: str, served: bool) -> None:
+        task = self.tasks.pop(task_id)
+        self.ready.discard(task_id)
+        if served:
+            self._turn += 1
+            self.turns[task.submitted_by] = self._turn
+
+    def ripen(self, now: int) -> set[str | None]:
+        """What becomes ready; gives the pins of its groups."""
+        ripe = {t.id for t in self.tasks.values() if t.ready_at is not None and t.ready_at <= now}
+        new = ripe - self.ready
+        self.ready |= new
+        return {self.tasks[task_id].pinned for task_id in new}
+
+    def next_ready(self) -> int | None:
+        return min((t.ready_at or 0 for t in self.delayed()), default=None)
+
+    def delayed(self) -> list[Waiting]:
+        return [t for t in self.tasks.values() if t.id not in self.ready]
+
+    def first(self, pins: Iterable[str | None]) -> str | None:
+        tasks = [self.tasks[i] for i in self.ready if self.tasks[i].pinned in pins]
+        return min(tasks, key=self._place).id if tasks else None
+
+    def _place(self, task: Waiting) -> tuple[int, ...]:
+        rank = list(Priority).index(task.priority)
+        turn = self.turns.get(task.submitted_by, 0)
+        return rank, turn, task.created_at, self.came[task.id]
+
+
+PINS = [None, "w", "v"]
+pins = st.lists(st.sampled_from(PINS), unique=True)
+# Ages come in any order: a task that was delayed or comes back is older than what waits.
+added = st.builds(
+    waiting,
+    st.just(""),
+    st.integers(0, 4),
+    st.sampled_from("abc"),
+    priority=st.sampled_from([Priority.NORMAL, Priority.NORMAL, Priority.HIGH]),
+    pinned=st.sampled_from(PINS),
+    ready_at=st.none() | st.integers(0, 9),
+)
+steps = st.one_of(
+    st.tuples(st.just("add"), added),
+    st.tuples(st.just("add"), added),
+    st.tuples(st.just("serve"), pins),
+    st.tuples(st.just("remove"), st.integers(0, 30), st.booleans()),
+    st.tuples(st.just("back"), st.integers(0, 30), st.none() | st.integers(0, 9)),
+    st.tuples(st.just("ripen"), st.integers(0, 9)),
+)
+
+
+class Pair:
+    """The queue and the model of it, going through one life."""
+
+    def __init__(self, case: SynchronousTestCase) -> None:
+        self.case = case
+        self.queue = Queue()
+        self.naive = Naive()
+        self.groups = {pin: self.queue.new_group(pin, NOTHING) for pin in PINS}
+        self.gone: list[Waiting] = []
+        self.now = 0
+        self._made = 0
+
+    def take(self, step: tuple[Any, ...]) -> None:
+        """Take one step on both sides."""
+        getattr(self, step[0])(*step[1:])
+
+    def add(self, task: Waiting) -> None:
+        self._made += 1
+        self._enter(msgspec.structs.replace(task, id=f"t{self._made}"))
+
+    def serve(self, pins: list[str | None]) -> None:
+        task_id = self.first(pins)
+        if task_id is not None:
+            self._leave(task_id, True)
+
+    def remove(self, index: int, served: bool) -> None:
+        tasks = list(self.naive.tasks)
+        if tasks:
+            self._leave(tasks[index % len(tasks)], served)
+
+    def back(self, index: int, ready_at: int | None) -> None:
+        if self.gone:
+            task = self.gone.pop(index % len(self.gone))
+            self._enter(msgspec.structs.replace(task, ready_at=ready_at))
+
+    def ripen(self, now: int) -> None:
+        self.now = max(self.now, now)
+        ripened = {group.pinned for group in self.queue.ripen(self.now)}
+        self.case.assertEqual(ripened, self.naive.ripen(self.now))
+
+    def first(self, pins: Iterable[str | None]) -> str | None:
+        """Both say that it is the turn of the same task."""
+        task_id = self.queue.first([self.groups[pin] for pin in pins])
+        self.case.assertEqual(task_id, self.naive.first(pins))
+        return task_id
+
+    def check(self) -> None:
+        """Both tell the same of what waits."""
+        case, tasks = self.case, self.naive.tasks
+        case.assertEqual(len(self.queue), len(tasks))
+        case.assertEqual(self.queue.next_ready(), self.naive.next_ready())
+        by_priority = {p.value: sum(t.priority is p for t in tasks.values()) for p in Priority}
+        case.assertEqual(self.queue.by_priority(), by_priority)
+        for pin, group in self.groups.items():
+            mine = {t.id for t in tasks.values() if t.pinned == pin}
+            case.assertEqual(group.count, len(mine))
+            case.assertEqual(group.ready, len(mine & self.naive.ready))
+            found = self.queue.some_of(group, 1_000)
+            case.assertEqual(sorted(found), sorted(mine & self.naive.ready))
+            for task_id in mine:
+                case.assertIs(self.queue.group_of(task_id), group)
+                case.assertEqual(self.queue.is_ready(task_id), task_id in self.naive.ready)
+
+    def serve_all(self) -> None:
+        """Give out what is left, one by one."""
+        while self.first(PINS) is not None:
+            self.serve(PINS)
+
+    def _enter(self, task: Waiting) -> None:
+        ready = self.queue.add(task, self.groups[task.pinned], self.now)
+        self.case.assertEqual(ready, self.naive.add(task, self.now))
+
+    def _leave(self, task_id: str, served: bool) -> None:
+        self.gone.append(self.naive.tasks[task_id])
+        self.queue.remove(task_id, served)
+        self.naive.remove(task_id, served)
+
+
+class ModelTests(SynchronousTestCase):
+    """The queue against :class:`Naive`."""
+
+    @settings(max_examples=1_000, deadline=None, derandomize=True, database=None)
+    @given(st.lists(steps, max_size=40))
+    @example([("add", waiting("", n % 3, "ab"[n % 2], ready_at=n % 4)) for n in range(9)])
+    def test_any_life(self, life: list[tuple[Any, ...]]) -> None:
+        """Whatever comes, goes, ripens and comes back, the queue says what the list says."""
+        pair = Pair(self)
+        for step in life:
+            pair.take(step)
+        pair.check()
+        pair.serve_all()
+        pair.ripen(9)
+        pair.serve_all()
+        pair.check()
+        self.assertEqual(len(pair.queue), 0)
+
+    @settings(max_examples=20, deadline=None, derandomize=True, database=None)
+    @given(st.integers(0, 10**9))
+    def test_long_life(self, seed: int) -> None:
+        """So it is over long lives, in which stale entries are thrown away."""
+        self.patch(queue_module, "SLACK", 2)
+        random = Random(seed)
+        pair = Pair(self)
+        for _ in range(600):
+            pins = random.sample(PINS, random.randint(1, 3))
+            task = waiting(
+                "",
+                random.randint(0, 50),
+                random.choice("abcd"),
+                priority=random.choice(list(Priority)),
+                pinned=random.choice(PINS),
+                ready_at=random.choice([None, pair.now + random.randint(0, 30)]),
+            )
+            kind = random.choice(["add", "add", "serve", "remove", "back", "ripen"])
+            pair.take(
+                {
+                    "add": ("add", task),
+                    "serve": ("serve", pins),
+                    "remove": ("remove", random.randint(0, 999), random.random() < 0.5),
+                    "back": ("back", random.randint(0, 999), task.ready_at),
+                    "ripen": ("ripen", pair.now + random.randint(0, 3)),
+                }[kind]
+            )
+        pair.check()
+        pair.serve_all()
