@@ -1,6 +1,6 @@
 """Following one task to its end, hub restarts included.
 
-The live stream is opened before the task is pushed, so nothing is missed;
+The live stream is opened before the task is made, so nothing is missed;
 whenever it opens again the task's own log is read, which is the truth.
 """
 
@@ -8,25 +8,33 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.defer import TimeoutError as DeferredTimeout
 from twisted.python.failure import Failure
 
-from agentcom.cli.tasks import all_events
-from agentcom.core.events import TASKS, TERMINAL_EVENTS
+from agentcom.cli.show import line
+from agentcom.cli.task import all_events
+from agentcom.core.events import TASK_ASSIGNED, TASKS, TERMINAL_EVENTS
 
 if TYPE_CHECKING:
+    from twisted.internet.interfaces import IDelayedCall
+
     from agentcom.client.hub import HubClient
-    from agentcom.client.replies import EventReply, Gap, Pushed, TaskReply
+    from agentcom.client.replies import EventReply, Gap, Made, TaskReply
+
+M = TypeVar("M", bound="Made")
 
 EARLY_EVENTS = 10_000
 
+EXPLAIN_AFTER_S = 4.0
+"""So long a task waits for an agent before it is asked, once, why."""
+
 
 class Follower:
-    """Follows the task that one push makes.
+    """Follows the task that one push or submission makes.
 
     :param show: called with each of its events, in order, once.
     """
@@ -38,15 +46,18 @@ class Follower:
         self._last_seq = 0
         self._early: deque[EventReply] = deque(maxlen=EARLY_EVENTS)
         self._open: Deferred[None] = Deferred()
+        self._over = False
         self._ended: Deferred[None] = Deferred()
+        self._assigned = False
+        self._patience: IDelayedCall | None = None
 
     async def follow(
         self,
-        submit: Callable[[HubClient], Coroutine[Any, Any, Pushed]],
-        show_pushed: Callable[[Pushed], None],
+        submit: Callable[[HubClient], Coroutine[Any, Any, M]],
+        show_made: Callable[[M], None],
         timeout: float | None,
     ) -> TaskReply:
-        """Push, and give the task as it is when it has ended.
+        """Make the task, and give it as it is when it has ended.
 
         :raises click.ClickException: it had not when the timeout passed.
         """
@@ -54,14 +65,16 @@ class Follower:
         Deferred.fromCoroutine(stream.run()).addErrback(self._fail)
         try:
             await self._open
-            pushed = await submit(self._hub)
-            show_pushed(pushed)
-            self._task_id = pushed["task_id"]
+            made = await submit(self._hub)
+            show_made(made)
+            self._task_id = made["task_id"]
             for event in self._early:
                 self._mine(event)
             self._early.clear()
             # The same idempotency key gives a task that may have ended long ago.
             await self._catch_up()
+            if not self._assigned and not self._over:
+                self._patience = self._hub.clock.callLater(EXPLAIN_AFTER_S, self._impatient)
             if timeout is not None:
                 self._ended.addTimeout(timeout, self._hub.clock)
             await self._ended
@@ -73,6 +86,8 @@ class Follower:
             ) from None
         finally:
             stream.stop()
+            if self._patience is not None and self._patience.active():
+                self._patience.cancel()
 
     def opened(self) -> None:
         if not self._open.called:
@@ -84,7 +99,7 @@ class Follower:
         if self._open.called:
             click.echo(f"{why}; waiting for it", err=True)
         else:
-            # Nothing is pushed yet, so there is nothing to be patient for.
+            # There is no task yet, so there is nothing to be patient for.
             self._open.errback(click.ClickException(why))
 
     def gap(self, gap: Gap) -> None:
@@ -95,11 +110,13 @@ class Follower:
             self._early.append(event)
         else:
             self._mine(event)
+            self._settle()
 
     async def _catch_up(self) -> None:
         assert self._task_id is not None
         for event in await all_events(self._hub, self._task_id):
             self._mine(event)
+        self._settle()
 
     def _mine(self, event: EventReply) -> None:
         seq = event["seq"]
@@ -107,8 +124,30 @@ class Follower:
             return
         self._last_seq = seq
         self._show(event)
-        if event["event"] in TERMINAL_EVENTS and not self._ended.called:
+        # A dead letter may have been put back into the queue since.
+        self._over = event["event"] in TERMINAL_EVENTS
+        self._assigned = self._assigned or event["event"] == TASK_ASSIGNED
+
+    def _settle(self) -> None:
+        """End the waiting, if what was read last was the end."""
+        if self._over and not self._ended.called:
             self._ended.callback(None)
+
+    def _impatient(self) -> None:
+        if not self._assigned and not self._over:
+            Deferred.fromCoroutine(self._explain()).addErrback(self._fail)
+
+    async def _explain(self) -> None:
+        from agentcom.client.errors import ClientError
+
+        assert self._task_id is not None
+        try:
+            found = await self._hub.explain(self._task_id)
+        except ClientError:
+            # It was a kindness: what is wrong with the line is told elsewhere.
+            return
+        if not self._assigned and not self._over:
+            click.echo(line(found["summary"]), err=True)
 
     def _fail(self, failure: Failure) -> None:
         for waiter in (self._open, self._ended):

@@ -7,6 +7,7 @@ for help loads neither Twisted nor rich.
 from __future__ import annotations
 
 from importlib import import_module
+from typing import Any
 
 import click
 
@@ -16,14 +17,24 @@ from agentcom.cli.settings import hub_options
 COMMANDS = {
     "agent": ("agentcom.cli.agent", "Run an agent: a command for each task."),
     "agents": ("agentcom.cli.agents", "List the agents that are connected."),
-    "cancel": ("agentcom.cli.tasks", "Cancel a task."),
+    "cancel": ("agentcom.cli.task", "Cancel a task."),
+    "dead-letters": ("agentcom.cli.deadletters", "List the tasks that failed for good."),
+    "delete": ("agentcom.cli.deadletters", "Delete dead letters."),
+    "explain": ("agentcom.cli.explain", "Say why a task waits, or who decided its end."),
     "push": ("agentcom.cli.push", "Hand a task to one connected agent."),
+    "requeue": ("agentcom.cli.task", "Take a task back from the agent that has it."),
+    "retry": ("agentcom.cli.deadletters", "Put dead letters back into the queue."),
     "send": ("agentcom.cli.send", "Send a message to an agent, or to all."),
-    "task": ("agentcom.cli.tasks", "Show one task and what happened to it."),
+    "stats": ("agentcom.cli.tasks", "Count the tasks by status and priority."),
+    "submit": ("agentcom.cli.submit", "Put a task into the queue."),
+    "task": ("agentcom.cli.task", "Show one task and what happened to it."),
     "tasks": ("agentcom.cli.tasks", "List tasks."),
     "token": ("agentcom.cli.token", "Create, list and revoke tokens."),
     "watch": ("agentcom.cli.watch", "Watch events as they happen."),
 }
+
+INTERRUPTED = 130
+"""The exit code that shells give to what Ctrl-C ended."""
 
 
 class LazyGroup(click.Group):
@@ -36,9 +47,16 @@ class LazyGroup(click.Group):
         if cmd_name not in COMMANDS:
             return None
         module, _ = COMMANDS[cmd_name]
-        command = getattr(import_module(module), cmd_name)
+        command = getattr(import_module(module), cmd_name.replace("-", "_"))
         assert isinstance(command, click.Command)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            # Ctrl-C before the work began: while modules were imported.
+            ctx.exit(INTERRUPTED)
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         with formatter.section("Commands"):
@@ -59,6 +77,7 @@ def cli() -> None:
       agentcom token create laptop-3
       agentcom agent --agent-id laptop-3 --exec 'python review.py'
       agentcom push laptop-3 'Review the branch main' --wait
+      agentcom submit 'Review the branch next' --capability python
     """
 
 

@@ -13,7 +13,7 @@ from agentcom.cli.values import Seconds, json_object, utf8
 
 if TYPE_CHECKING:
     from agentcom.client.hub import HubClient
-    from agentcom.client.replies import EventReply, Pushed, TaskReply
+    from agentcom.client.replies import Pushed
 
 
 @click.command()
@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 @click.option(
     "--timeout",
     type=Seconds(),
-    metavar="S",
-    help="With --wait: give up waiting after so many seconds; the task goes on.",
+    metavar="TIME",
+    help="With --wait: give up waiting after it, like 90s; the task goes on.",
 )
 @click.option("--json", "as_json", is_flag=True, help="Show the push, or the ended task, as JSON.")
 @hub_options
@@ -58,6 +58,9 @@ def push(
     if timeout is not None and not wait:
         raise click.UsageError("--timeout goes with --wait", ctx)
 
+    def told(pushed: Pushed) -> str:
+        return f"{pushed['task_id']} pushed to {pushed['agent_id']}"
+
     async def submit(hub: HubClient) -> Pushed:
         from agentcom.client.errors import HubUnreachable
 
@@ -77,56 +80,14 @@ def push(
             if as_json:
                 show.echo_json(pushed)
             else:
-                click.echo(f"{pushed['task_id']} pushed to {pushed['agent_id']}")
+                click.echo(told(pushed))
             return 0
         from agentcom.cli.follow import Follower
+        from agentcom.cli.shown import Shown
 
         shown = Shown(quiet=as_json)
-        ended = await Follower(hub, shown.event).follow(submit, shown.pushed, timeout)
+        follower = Follower(hub, shown.event)
+        ended = await follower.follow(submit, lambda pushed: shown.made(told(pushed)), timeout)
         return shown.ended(ended)
 
     run_with_hub(ctx, run, "stopped waiting; what was pushed goes on")
-
-
-class Shown:
-    """A pushed task on its way, line by line.
-
-    :param quiet: show only the end, as JSON.
-    """
-
-    def __init__(self, quiet: bool) -> None:
-        self._quiet = quiet
-        self._output_seen = False
-
-    def pushed(self, pushed: Pushed) -> None:
-        if not self._quiet:
-            click.echo(f"{pushed['task_id']} pushed to {pushed['agent_id']}")
-
-    def event(self, event: EventReply) -> None:
-        if self._quiet:
-            return
-        payload = event["payload"]
-        output = show.output_of(event)
-        if output is not None:
-            self._output_seen = True
-            for text in output.splitlines():
-                click.echo("  | " + text)
-        if payload.get("progress") is not None or payload.get("message"):
-            told = f"{show.percent(payload.get('progress')):>5}  {payload.get('message') or ''}"
-            click.echo(show.line(told))
-        elif output is None:
-            click.echo(show.event_line(event, with_task=False))
-
-    def ended(self, task: TaskReply) -> int:
-        from agentcom.cli.tasks import echo_result
-
-        if self._quiet:
-            show.echo_json(task)
-        else:
-            ended = "failed (dead_letter)" if task["status"] == "dead_letter" else task["status"]
-            click.secho(ended, fg=show.STATUS_COLOURS.get(task["status"]), bold=True)
-            if task.get("last_error") and task["status"] != "completed":
-                click.echo(show.clean(task["last_error"]))
-            if task.get("result") is not None:
-                echo_result(task["result"], ("output",) if self._output_seen else ())
-        return 0 if task["status"] == "completed" else 1

@@ -7,9 +7,9 @@ puts its own into click's ``obj``, so that every command runs without one.
 from __future__ import annotations
 
 import signal
-from collections.abc import Callable, Coroutine
-from contextlib import suppress
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from agentcom.client.hub import HubClient
 
 Main = Callable[[Any], Coroutine[Any, Any, int]]
+Told = str | Callable[[], str] | None
 
 
 class Interrupted(Exception):
@@ -86,7 +87,26 @@ class Runtime:
         return result
 
 
-def run_reactor(ctx: click.Context, main: Main, interrupted: str | None = None) -> None:
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Let a signal end a call that blocks; the reactor's own way waits for its end.
+
+    :raises Interrupted: there was one.
+    """
+
+    def interrupt(*_: object) -> None:
+        raise Interrupted
+
+    numbers = (signal.SIGINT, signal.SIGTERM)
+    before = [signal.signal(number, interrupt) for number in numbers]
+    try:
+        yield
+    finally:
+        for number, handler in zip(numbers, before, strict=True):
+            signal.signal(number, handler)
+
+
+def run_reactor(ctx: click.Context, main: Main, interrupted: Told = None) -> NoReturn:
     """Run a command's coroutine and exit with its code.
 
     :param interrupted: what to say after Ctrl-C; ``None`` means that it is
@@ -101,7 +121,8 @@ def run_reactor(ctx: click.Context, main: Main, interrupted: str | None = None) 
         raise click.ClickException(str(e)) from None
     except Interrupted:
         if interrupted is not None:
-            raise click.ClickException(interrupted) from None
+            told = interrupted if isinstance(interrupted, str) else interrupted()
+            raise click.ClickException(told) from None
         code = 0
     except (click.ClickException, OSError):
         raise
@@ -115,8 +136,8 @@ def run_reactor(ctx: click.Context, main: Main, interrupted: str | None = None) 
 def run_with_hub(
     ctx: click.Context,
     main: Callable[[HubClient], Coroutine[Any, Any, int]],
-    interrupted: str | None = "interrupted",
-) -> None:
+    interrupted: Told = "interrupted",
+) -> NoReturn:
     """The same for a command that needs nothing but a client."""
     from agentcom.client.errors import HubError
 

@@ -15,6 +15,8 @@ from typing import Any
 
 import click
 
+from agentcom.cli import words
+
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
 
 STATUS_COLOURS = {
@@ -25,6 +27,10 @@ STATUS_COLOURS = {
     "working": "cyan",
     "assigned": "cyan",
 }
+
+
+ID_WIDTH = 24
+"""Characters that a task's id, or a short agent's, may have."""
 
 
 def clean(text: object) -> str:
@@ -39,7 +45,12 @@ def line(text: object) -> str:
 
 def echo_json(value: object, *, indent: int | None = None) -> None:
     """One JSON value; without ``indent`` in one line."""
-    click.echo(json.dumps(value, indent=indent, ensure_ascii=False))
+    click.echo(as_json(value, indent=indent))
+
+
+def as_json(value: object, *, indent: int | None = None) -> str:
+    """The same as a text."""
+    return json.dumps(value, indent=indent, ensure_ascii=False)
 
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
@@ -57,8 +68,10 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
             click.echo("\t".join(line(cell) for cell in row))
         return
     drawn = Table(box=SIMPLE_HEAD, pad_edge=False)
-    for column in columns:
-        drawn.add_column(column, overflow="fold")
+    for place, column in enumerate(columns):
+        # What is copied from a list should be in one piece.
+        whole = place == 0 and all(len(str(row[0])) <= ID_WIDTH for row in rows)
+        drawn.add_column(column, overflow="fold", no_wrap=whole)
     for row in rows:
         cells = [line(cell) for cell in row]
         drawn.add_row(*(Text(cell, style=STATUS_COLOURS.get(cell, "")) for cell in cells))
@@ -88,14 +101,39 @@ def event_line(event: Mapping[str, Any], *, with_task: bool = True) -> str:
         parts.append(event["task_id"])
     if event.get("agent_id"):
         parts.append(event["agent_id"])
-    told = [f"{k}={_short(v)}" for k, v in event["payload"].items() if k != "output"]
+    told = [_told(k, v) for k, v in event["payload"].items() if k != "output" and v != ""]
     return line("  ".join([*parts, " ".join(told)]).rstrip())
+
+
+def attempts(task: Mapping[str, Any]) -> str:
+    """How often a task was tried, and how often it may be."""
+    told = f"{task.get('attempts', 0)} of {task.get('max_attempts', 1)}"
+    series = task.get("series", 1)
+    return told if series == 1 else f"{told} (series {series})"
+
+
+TIMES = ("not_before", "deadline")
+"""Fields that are times and do not end in ``_at``."""
+
+
+def is_time(name: str) -> bool:
+    """Whether a field of the wire has Unix milliseconds."""
+    return name.endswith("_at") or name in TIMES
 
 
 def output_of(event: Mapping[str, Any]) -> str | None:
     """The output that a progress event carries, if any."""
     output = event["payload"].get("output")
     return clean(output) if isinstance(output, str) and output else None
+
+
+def _told(name: str, value: object) -> str:
+    """A field of an event."""
+    if isinstance(value, dict) and name == "agent":
+        return _short(words.agent(value))
+    if isinstance(value, dict) and name == "needs":
+        return f"needs=[{_short(words.needs(value.get('capabilities'), value.get('labels')))}]"
+    return f"{name}={when(value) if is_time(name) else _short(value)}"
 
 
 def _short(value: object, limit: int = 160) -> str:

@@ -59,7 +59,8 @@ _SENTENCES = {
     "agent_id_taken": "that agent id is taken; choose another one",
     "idempotency_conflict": "that idempotency key was used before for something else; "
     "choose another key",
-    "invalid_state": "the task is already {status}, so this cannot be done any more",
+    "invalid_state": "that cannot be done with a task that is {status}",
+    "queue_full": "the hub's queue is full; try again when tasks have ended",
     "store_unavailable": "the hub cannot store anything new now; try again in a minute",
     "stopping": "the hub is stopping; try again when it is back",
     "body_too_large": "that is more than the hub takes at once ({limit} bytes)",
@@ -76,7 +77,7 @@ class _Known(dict[str, Any]):
 
 def _sentence(status: int, code: str, fields: Mapping[str, Any]) -> str:
     if code == "validation_failed":
-        return f"the hub refused it: {_wrong_fields(fields.get('errors'))}"
+        return f"the hub refused it: {wrong_fields(fields.get('errors'))}"
     known = _SENTENCES.get(code)
     if known is not None:
         return known.format_map(_Known(fields))
@@ -85,7 +86,8 @@ def _sentence(status: int, code: str, fields: Mapping[str, Any]) -> str:
     return f"the hub refused it ({status}): {told}"
 
 
-def _wrong_fields(errors: object) -> str:
+def wrong_fields(errors: object) -> str:
+    """What ``errors`` of a ``validation_failed`` say, in words."""
     if not isinstance(errors, list) or not errors:
         return "a field is wrong"
     told = []

@@ -1,8 +1,8 @@
 """The calls of the HTTP API, each one method: :class:`HubClient`.
 
 Answers are checked (``replies``) and every failure is a ``ClientError``
-(``errors``).  :func:`connect` makes a client that uses a real reactor; the
-live events are in ``stream``.
+(``errors``).  Those of tasks are in ``tasks``, the live events in ``stream``.
+:func:`connect` makes a client that uses a real reactor.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from twisted.web.iweb import IResponse
 from agentcom.client import replies
 from agentcom.client.backoff import Backoff
 from agentcom.client.stream import EventStream, Watcher
+from agentcom.client.tasks import TaskCalls
 from agentcom.client.transport import Transport
 from agentcom.client.urls import HubURL
 
-NO_TASK, NO_TOKEN = "task_not_found", "token_not_found"
+NO_TOKEN = "token_not_found"
 
 
-class HubClient:
+class HubClient(TaskCalls):
     """One hub, spoken to with one token.
 
     :param http: does the requests; ``treq.testing`` has one for tests.
@@ -36,54 +37,9 @@ class HubClient:
     def __init__(
         self, url: HubURL, token: str | None, http: HTTPClient, clock: IReactorTime
     ) -> None:
+        super().__init__(Transport(url, token, http, clock))
         self.clock = clock
-        self._transport = Transport(url, token, http, clock)
         self._streams: list[EventStream] = []
-
-    async def push(
-        self,
-        agent_id: str,
-        description: str,
-        *,
-        metadata: Mapping[str, Any] | None = None,
-        idempotency_key: str | None = None,
-    ) -> replies.Pushed:
-        """Hand a task to one connected agent; it is on the hub's disk when this returns."""
-        body: dict[str, Any] = {"agent_id": agent_id, "description": description}
-        if metadata is not None:
-            body["metadata"] = metadata
-        if idempotency_key is not None:
-            body["idempotency_key"] = idempotency_key
-        return await self._transport.call(
-            "POST", ("api", "admin", "push-task"), replies.Pushed, body=body
-        )
-
-    async def task(self, task_id: str) -> replies.TaskReply:
-        """One task as it is now."""
-        path = ("api", "tasks", task_id)
-        return await self._transport.call("GET", path, replies.TaskReply, missing=NO_TASK)
-
-    async def tasks(self, **filters: str | int | None) -> replies.Tasks:
-        """A page of tasks; ``status``, ``agent_id``, ``limit`` and ``cursor`` choose."""
-        return await self._transport.call("GET", ("api", "tasks"), replies.Tasks, params=filters)
-
-    async def task_events(
-        self, task_id: str, *, cursor: str | None = None, limit: int | None = None
-    ) -> replies.Events:
-        """A page of a task's events, oldest first."""
-        params = {"cursor": cursor, "limit": limit}
-        path = ("api", "tasks", task_id, "events")
-        return await self._transport.call(
-            "GET", path, replies.Events, params=params, missing=NO_TASK
-        )
-
-    async def cancel(self, task_id: str, reason: str | None = None) -> replies.Cancelled:
-        """Cancel a task; a running agent is told."""
-        body = {} if reason is None else {"reason": reason}
-        path = ("api", "tasks", task_id, "cancel")
-        return await self._transport.call(
-            "POST", path, replies.Cancelled, body=body, missing=NO_TASK
-        )
 
     async def agents(self) -> replies.Agents:
         """The agents that are connected."""

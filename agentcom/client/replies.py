@@ -11,12 +11,30 @@ from typing import Any, NotRequired, TypedDict, TypeVar, cast
 import msgspec
 
 
-class Pushed(TypedDict):
-    """``POST /api/admin/push-task``."""
+class Made(TypedDict):
+    """What every answer to a new task has."""
 
     status: str
     task_id: str
+
+
+class Pushed(Made):
+    """``POST /api/admin/push-task``."""
+
     agent_id: str
+
+
+class Queued(Made):
+    """``POST /api/tasks``."""
+
+    priority: str
+    created_at: int
+
+
+class BatchQueued(TypedDict):
+    """``POST /api/tasks/batch``: the ids in the order of the tasks."""
+
+    task_ids: list[str]
 
 
 class TaskReply(TypedDict):
@@ -32,6 +50,7 @@ class TaskReply(TypedDict):
     generation: NotRequired[int]
     attempts: NotRequired[int]
     max_attempts: NotRequired[int]
+    series: NotRequired[int]
     progress: NotRequired[float | None]
     result: NotRequired[Any]
     last_error: NotRequired[str | None]
@@ -120,6 +139,51 @@ class Cancelled(TypedDict):
 
     status: str
     task_id: str
+
+
+class Requeued(TypedDict):
+    """``POST /api/tasks/:id/retry`` and ``…/requeue``."""
+
+    status: str
+    task_id: str
+    priority: NotRequired[str]
+
+
+class Retried(TypedDict):
+    """``POST /api/tasks/dead-letter/retry``."""
+
+    retried: int
+    skipped: NotRequired[int]
+
+
+class Deleted(TypedDict):
+    """``DELETE /api/tasks/:id``."""
+
+    status: str
+    task_id: str
+
+
+class DeletedMany(TypedDict):
+    """``POST /api/tasks/dead-letter/delete``."""
+
+    deleted: int
+    skipped: NotRequired[int]
+
+
+class Stats(TypedDict):
+    """``GET /api/tasks/stats``."""
+
+    by_status: dict[str, int]
+    by_priority: dict[str, int]
+
+
+class Explained(TypedDict):
+    """``GET /api/tasks/:id/explain``; what else it has is for people to read."""
+
+    task_id: str
+    status: str
+    summary: str
+    waiting: NotRequired[bool]
 
 
 class Sent(TypedDict):

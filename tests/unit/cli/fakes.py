@@ -78,8 +78,8 @@ class CommandTestCase(SynchronousTestCase):
             "AGENTCOM_TOKEN": "secret",
         }
 
-    def invoke(self, *arguments: str) -> Result:
-        return CliRunner(env=self.environment).invoke(cli, arguments, obj=self.runtime)
+    def invoke(self, *arguments: str, input: bytes | None = None) -> Result:
+        return CliRunner(env=self.environment).invoke(cli, arguments, input=input, obj=self.runtime)
 
     def output_of(self, *arguments: str) -> str:
         """Standard output of a command that must succeed."""
@@ -87,9 +87,9 @@ class CommandTestCase(SynchronousTestCase):
         self.assertEqual(result.exit_code, 0, result.output)
         return result.stdout
 
-    def error_of(self, *arguments: str, code: int = 1) -> str:
+    def error_of(self, *arguments: str, code: int = 1, input: bytes | None = None) -> str:
         """Standard error of a command that must fail with one sentence."""
-        result = self.invoke(*arguments)
+        result = self.invoke(*arguments, input=input)
         self.assertEqual(result.exit_code, code, result.output)
         self.assertNotIn("Traceback", result.output)
         self.assertEqual(result.stdout, "")

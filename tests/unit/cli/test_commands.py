@@ -69,8 +69,24 @@ class TasksTests(CommandTestCase):
         self.hub.answers["GET /api/tasks"] = 200, {"tasks": [TASK]}
         cells = self.output_of("tasks", "--agent", "bot").splitlines()[1].split("\t")
         self.assertEqual(cells[:4], ["task-1", "completed", "bot", "50"])
-        self.assertEqual(cells[5], "line of \N{REPLACEMENT CHARACTER}[31mred")
+        self.assertEqual(cells[6], "line of \N{REPLACEMENT CHARACTER}[31mred")
         self.assertIn("agent_id=bot", self.hub.requests[0][0])
+
+    def test_filters(self) -> None:
+        """Filters are asked of the hub, on every page."""
+        self.hub.answers["GET /api/tasks"] = 200, {"tasks": []}
+        self.output_of("tasks", "--status", "queued", "--priority", "low", "--submitted-by", "ci")
+        query = "status=queued&priority=low&submitted_by=ci&limit=50"
+        self.assertEqual(set(self.hub.requests[0][0][15:].split("&")), set(query.split("&")))
+
+    def test_stats(self) -> None:
+        """Counts are shown by status and by priority."""
+        reply = {"by_status": {"queued": 3, "working": 1}, "by_priority": {"urgent": 4}}
+        self.hub.answers["GET /api/tasks/stats"] = 200, reply
+        shown = self.output_of("stats")
+        for line in ("status\tqueued\t3", "status\tworking\t1", "priority\turgent\t4"):
+            self.assertIn(line, shown)
+        self.assertEqual(json.loads(self.output_of("stats", "--json")), reply)
 
     def test_none(self) -> None:
         """No tasks are a sentence."""
@@ -105,6 +121,54 @@ class TasksTests(CommandTestCase):
             self.assertIn(told, shown)
         self.assertNotIn("\x1b[31m", shown)
 
+    def test_task_of_the_queue(self) -> None:
+        """What was asked for is shown in words, what is as usual is not."""
+        task = {
+            **TASK,
+            "status": "queued",
+            "attempts": 1,
+            "max_attempts": 3,
+            "series": 2,
+            "metadata": {"path": "."},
+            "capabilities": ["py"],
+            "labels": {"os": "linux", "gpu": {"exists": True}},
+            "ready_at": 1_700_000_000_000,
+            "deadline": 1_700_000_000_000,
+            "hold_s": 30.0,
+            "requeues": 0,
+            "backoff": {"initial_s": 0.5, "factor": 2.0, "max_s": 60.0},
+            "accept_timeout_s": 5.0,
+        }
+        self.hub.answers["GET /api/tasks/task-1"] = 200, task
+        self.hub.answers["GET /api/tasks/task-1/events"] = 200, {"events": []}
+        shown = dict(
+            line.strip().split(": ", 1)
+            for line in self.output_of("task", "task-1").splitlines()
+            if line.startswith("  ") and ": " in line and "|" not in line
+        )
+        shown = {name: value.strip() for name, value in shown.items()}
+        self.assertEqual(shown["attempts"], "1 of 3 (series 2)")
+        self.assertEqual(shown["needs"], "py, os=linux, gpu")
+        self.assertEqual(shown["last_agent"], "bot")
+        self.assertEqual(shown["metadata"], '{"path": "."}')
+        self.assertEqual(shown["backoff"], "0.5s, each 2 times the last, at most 60s")
+        self.assertEqual(shown["accept_timeout_s"], "5.0")
+        for name in ("ready_at", "deadline"):
+            self.assertRegex(shown[name], r"2023-11-1\d \d\d:\d\d:\d\d")
+        for name in ("hold_s", "requeues", "max_attempts", "series", "labels", "agent_id"):
+            self.assertNotIn(name, shown)
+
+    def test_task_with_usual_backoff(self) -> None:
+        """A pause that nobody asked for, and a task without needs, take no line."""
+        usual = {"initial_s": 1.0, "factor": 2.0, "max_s": 60.0}
+        task = {**TASK, "backoff": usual, "capabilities": [], "labels": {}, "attempts": 0}
+        self.hub.answers["GET /api/tasks/task-1"] = 200, task
+        self.hub.answers["GET /api/tasks/task-1/events"] = 200, {"events": []}
+        shown = self.output_of("task", "task-1")
+        self.assertIn("0 of 1", shown)
+        self.assertNotIn("backoff", shown)
+        self.assertNotIn("needs", shown)
+
     def test_task_json(self) -> None:
         """--json has the task and its events."""
         self.hub.answers["GET /api/tasks/task-1"] = 200, {**TASK, "result": [1]}
@@ -136,7 +200,16 @@ class TasksTests(CommandTestCase):
         """A task that has ended cannot be cancelled."""
         answer = 409, {"error": "invalid_state", "status": "completed"}
         self.hub.answers["POST /api/tasks/task-1/cancel"] = answer
-        self.assertIn("already completed", self.error_of("cancel", "task-1"))
+        self.assertIn("a task that is completed", self.error_of("cancel", "task-1"))
+
+    def test_requeue(self) -> None:
+        """Taking a task back says so, and may give a reason."""
+        reply = {"status": "requeued", "task_id": "task-1", "priority": "low"}
+        self.hub.answers["POST /api/tasks/task-1/requeue"] = 200, reply
+        self.assertEqual(self.output_of("requeue", "task-1"), "task-1 is queued again\n")
+        shown = self.output_of("requeue", "task-1", "--reason", "it hangs", "--json")
+        self.assertEqual(json.loads(shown), reply)
+        self.assertEqual([body for _, body in self.hub.requests], [{}, {"reason": "it hangs"}])
 
 
 class SendTests(CommandTestCase):
@@ -229,11 +302,26 @@ class ShowTests(CommandTestCase):
         show.table(("TASK", "STATUS"), [("task-1", "completed")])
         self.assertIn("completed", sys.stdout.text)  # type: ignore[attr-defined]
 
+    def test_ids_in_one_piece(self) -> None:
+        """On a narrow terminal the first column keeps its ids whole."""
+        terminal = _Terminal()
+        self.patch(sys, "stdout", terminal)
+        self.patch(__import__("os"), "environ", {"COLUMNS": "50", "TERM": "xterm"})
+        cells = ("completed", "agent-" * 4, "2026-01-01 10:00:00", "word " * 20)
+        show.table(("TASK", "B", "C", "D", "E"), [("task-0123456789abcdef", *cells)])
+        self.assertIn("task-0123456789abcdef", terminal.text)
+
     def test_long_values(self) -> None:
         """A long value of an event is cut, a structured one is JSON."""
         told = show.event_line(event(1, "task_failed", reason="x" * 500, by={"a": 1}))
         self.assertLess(len(told), 300)
         self.assertIn('by={"a": 1}', told)
+
+    def test_fields_in_words(self) -> None:
+        """An event's agent, needs and times are shown in words."""
+        wanted = {"capabilities": ["py"], "labels": [{"key": "os", "op": "=", "values": ["l"]}]}
+        told = show.event_line(event(1, "task_submitted", needs=wanted, deadline=1_700_000_000_000))
+        self.assertIn("needs=[py, os=l] deadline=2023-11-1", told)
 
 
 class _Terminal:

@@ -10,6 +10,7 @@ from click.testing import CliRunner
 from twisted.trial.unittest import SynchronousTestCase
 
 from agentcom import __version__
+from agentcom.cli import main
 from agentcom.cli.main import COMMANDS, cli
 from tests.unit.cli.fakes import CommandTestCase
 
@@ -51,6 +52,16 @@ class HelpTests(SynchronousTestCase):
         """The version is the package's."""
         self.assertIn(__version__, CliRunner().invoke(cli, ["--version"]).output)
 
+    def test_ctrl_c_at_once(self) -> None:
+        """Ctrl-C while a command's module is imported ends it without a word."""
+
+        def interrupted(module: str) -> None:
+            raise KeyboardInterrupt
+
+        self.patch(main, "import_module", interrupted)
+        result = CliRunner().invoke(cli, ["agent", "--agent-id", "a", "--exec", "true"])
+        self.assertEqual((result.exit_code, result.output), (130, ""))
+
     def test_unknown_command(self) -> None:
         """A command that does not exist is a usage error."""
         result = CliRunner().invoke(cli, ["fly"])
@@ -63,8 +74,9 @@ class HelpTests(SynchronousTestCase):
             "import sys\n"
             "from click.testing import CliRunner\n"
             "from agentcom.cli.main import cli\n"
-            "for arguments in (['--help'], ['push', '--help'], ['watch', '--help']):\n"
-            "    assert CliRunner().invoke(cli, arguments).exit_code == 0\n"
+            "from agentcom.cli.main import COMMANDS\n"
+            "for arguments in ([], *([name] for name in COMMANDS)):\n"
+            "    assert CliRunner().invoke(cli, [*arguments, '--help']).exit_code == 0\n"
             "print([n for n in ('twisted', 'msgspec', 'rich') if n in sys.modules])\n"
         )
         done = subprocess.run(
@@ -85,7 +97,7 @@ class UsageTests(CommandTestCase):
             (("push", "bot", "x", "--metadata", "{"), "is not JSON"),
             (("push", "bot", "x", "--metadata", "[1]"), "no JSON object"),
             (("push", "bot", "x", "--timeout", "5"), "--timeout goes with --wait"),
-            (("push", "bot", "x", "--wait", "--timeout", "0"), "x>0"),
+            (("push", "bot", "x", "--wait", "--timeout", "0"), "'0' is too short"),
             (("push", "bot", "x", "--wait", "--timeout", "nan"), "'nan' is not a number"),
             (("push", "bot", "x", "--wait", "--timeout", "inf"), "'inf' is not a number"),
             (("push", "bot", "x", "--wait", "--timeout", "abc"), "'abc' is not a number"),
@@ -102,7 +114,7 @@ class UsageTests(CommandTestCase):
             (("send", "bot", "\udcff"), "it is not UTF-8"),
             (("tasks", "--limit", "x"), "'x' is not a whole number"),
             (("token", "create", "bot", "--expires-in", "nan"), "'nan' is not a number"),
-            (("token", "create", "bot", "--expires-in", "1e30"), "is not in the range"),
+            (("token", "create", "bot", "--expires-in", "1e30"), "is longer than 1e+10 seconds"),
             (("token", "create", "bad id!"), "cannot be an agent's id"),
             (("token", "create", "broadcast"), "'broadcast' is reserved"),
             (("watch", "--topics", "foo"), "'foo' is not one of tasks, presence"),
@@ -115,6 +127,34 @@ class UsageTests(CommandTestCase):
             (("agent", "--agent-id", "a", "--exec", "true", "--slots", "x"), "not a whole number"),
             (("tasks", "--status", "lost"), "'lost' is not one of"),
             (("tasks", "--limit", "0"), "x>=1"),
+            (("tasks", "--priority", "soon"), "'soon' is not one of"),
+            (("submit",), "Missing argument 'TEXT'"),
+            (("submit", ""), "it is empty"),
+            (("submit", "x", "--timeout", "5"), "--timeout goes with --wait"),
+            (("submit", "x", "--wait", "--timeout", "soon"), "'soon' is not a number of seconds"),
+            (("submit", "x", "--batch", "-"), "goes with neither TEXT nor --wait"),
+            (("submit", "--wait", "--batch", "-"), "goes with neither TEXT nor --wait"),
+            (("submit", "--batch", "/no/such/file"), "No such file"),
+            (("submit", "x", "--label", "os==linux"), "is no test of a label"),
+            (("submit", "x", "--capability", ""), "it is empty"),
+            (("submit", "x", "--priority", "soon"), "'soon' is not one of"),
+            (("submit", "x", "--deadline", "600"), "is not a time like 10m"),
+            (("submit", "x", "--max-attempts", "0"), "is not in the range"),
+            (("submit", "x", "--hold", "-1"), "'-1' is too short"),
+            (("submit", "x", "--queue-timeout", "0"), "'0' is too short"),
+            (("submit", "x", "--backoff-factor", "0.5"), "is not in the range"),
+            (("submit", "x", "--backoff-factor", "2x"), "'2x' is not a number"),
+            (("submit", "x", "--on-disconnect", "cry"), "'cry' is not one of"),
+            (
+                ("submit", "x", "--idempotency-key", "k", "--not-before", "10m"),
+                "the same --idempotency-key would mean another task",
+            ),
+            (("retry",), "name the dead letters by ID"),
+            (("retry", "task-1", "--all"), "give IDs, or filters, or --all"),
+            (("retry", "--all", "--agent", "a"), "give IDs, or filters, or --all"),
+            (("delete",), "name the dead letters by ID"),
+            (("delete", "--all"), "add --yes"),
+            (("delete", "--error", "x"), "add --yes"),
             (("token", "create"), "name the AGENT"),
             (("token", "create", "bot", "--admin"), "--admin goes with --data-dir only"),
             (("token", "create", "bot", "--scope", "all"), "'all' is not one of"),

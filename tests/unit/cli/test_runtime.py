@@ -93,6 +93,14 @@ class RuntimeTests(SynchronousTestCase):
         self.reactor.run()
         self.assertEqual(stops, [1])
 
+    def test_interruptible(self) -> None:
+        """A signal ends a call that blocks; afterwards signals go where they went before."""
+        before = signal.getsignal(signal.SIGINT)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            with self.assertRaises(Interrupted), runtime_module.interruptible():
+                signal.raise_signal(number)
+        self.assertIs(signal.getsignal(signal.SIGINT), before)
+
     def test_before_stop(self) -> None:
         """What breaks when the reactor stops is told before."""
         self.runtime.before_stop(self.reactor, print)

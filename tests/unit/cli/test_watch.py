@@ -30,6 +30,17 @@ class WatchTests(CommandTestCase):
         self.assertEqual(lines[2:4], ["    | a", "    | b"])
         self.assertEqual(lines[4], "events are missing here: those before ep:3 are gone")
 
+    def test_joined(self) -> None:
+        """An agent that joins is shown in words."""
+        info = {
+            "agent_id": "bot", "name": "Bot", "status": "connected", "slots": 2, "state": "idle",
+            "capabilities": ["a", "b"], "labels": {}, "connected_at": 1,
+        }  # fmt: skip
+        joined = {**event(1, "agent_joined", None, agent=info), "topic": "presence"}
+        self.runtime.script = [self.live(joined)]
+        shown = self.output_of("watch").rstrip()
+        self.assertTrue(shown.endswith("agent_joined  bot  Bot, connected, 2 slots, can a, b"))
+
     def test_json(self) -> None:
         """Each line is the event with the cursor that resumes after it."""
         self.runtime.script = [self.live(event(1, "a")), lambda: self.hub.stream(GAP)]

@@ -53,6 +53,7 @@ class WholeBody:
 class FakeHub(Resource):
     """Answers from a table of ``"METHOD /path"``.
 
+    :ivar default: the answer to everything that is not in it.
     :ivar requests: method and path with query, body, and headers of each.
     """
 
@@ -61,6 +62,7 @@ class FakeHub(Resource):
     def __init__(self) -> None:
         super().__init__()
         self.answers: dict[str, Answer | Callable[[Any], Answer]] = {}
+        self.default: Answer = (404, {"error": "not_found"})
         self.requests: list[tuple[str, Any]] = []
         self.tokens: list[str | None] = []
         self.streams: list[Request] = []
@@ -94,7 +96,7 @@ class FakeHub(Resource):
             request.notifyFinish().addErrback(lambda _: None)
             return NOT_DONE_YET
         key = f"{request.method.decode()} {uri.partition('?')[0]}"
-        answer = self.answers.get(key, (404, {"error": "not_found"}))
+        answer = self.answers.get(key, self.default)
         if request.path == b"/api/events":
             assert self.stream_refusal is not None
             answer = self.stream_refusal

@@ -16,7 +16,7 @@ class HubErrorTests(SynchronousTestCase):
 
     def test_missing_field(self) -> None:
         """A field that the hub left out spoils no sentence."""
-        self.assertIn("already unknown", str(HubError(409, "invalid_state", {})))
+        self.assertIn("a task that is unknown", str(HubError(409, "invalid_state", {})))
 
     def test_validation(self) -> None:
         """Every wrong field is named."""
