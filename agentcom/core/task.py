@@ -36,6 +36,9 @@ from agentcom.core.state import ENDED, HELD, Ending, Priority, Status, Task
 
 __all__ = ["ENDED", "HELD", "TRANSITIONS", "Ending", "Priority", "Status", "Task", "apply"]
 
+DEADLINE = "deadline"
+QUEUE_TIMEOUT = "queue_timeout"
+
 MAX_REQUEUES = 100
 """Requeues that are nobody's fault, before ``requeue_limit`` (section 3.2)."""
 
@@ -298,6 +301,16 @@ def expiry(task: Task, ready_at: int) -> int | None:
         return deadline
     timeout = ready_at + int(timeout_s * 1000)
     return timeout if deadline is None else min(deadline, timeout)
+
+
+def expired(task: Task, now: int) -> str | None:
+    """Why a task's time is over, ``None`` where it is not.
+
+    :param now: Unix milliseconds.
+    """
+    if task.expires_at is None or task.expires_at > now:
+        return None
+    return DEADLINE if task.deadline is not None and task.deadline <= now else QUEUE_TIMEOUT
 
 
 def _ended(task: Task, status: Status, now: int) -> Task:

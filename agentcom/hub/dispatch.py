@@ -17,8 +17,10 @@ from twisted.logger import Logger
 from agentcom.core.agent import Agent
 from agentcom.core.changes import Assign
 from agentcom.core.state import Status, Task
+from agentcom.core.task import expired
 from agentcom.hub.agenda import Agenda
 from agentcom.hub.holdings import Holdings
+from agentcom.hub.interventions import Interventions
 from agentcom.hub.ledger import Ledger
 from agentcom.hub.link import Link, Roster
 from agentcom.hub.queue import Group, Queue
@@ -45,11 +47,13 @@ class Dispatch:
         ledger: Ledger,
         roster: Roster,
         agenda: Agenda,
+        interventions: Interventions,
         now: Callable[[], int],
     ) -> None:
         self._ledger = ledger
         self._roster = roster
         self._agenda = agenda
+        self._interventions = interventions
         self._now = now
         self.is_open = False
         self.queue = Queue()
@@ -157,6 +161,11 @@ class Dispatch:
         if task is None:
             self.log.critical("task {task_id} is not in the store any more", task_id=task_id)
             self.queue.remove(task_id, served=False)
+            return True
+        over = expired(task, self._now())
+        if over is not None:
+            # Nobody is to begin what is of no use any more.
+            self._interventions.expire(task_id, over)
             return True
         holding.probing = False
         new = self._ledger.change(task_id, Assign(agent_id), lambda: self.send(new, link))

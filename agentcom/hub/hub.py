@@ -91,8 +91,8 @@ class Hub:
         self.events = EventLog(store, loaded.epoch, loaded.last_seq, loaded.pruned_seq)
         self.agenda = Agenda(clock)
         self.ledger = ledger = Ledger(store, clock, self.now)
-        self.dispatch = dispatch = Dispatch(ledger, roster, self.agenda, self.now)
         over = Interventions(ledger, roster, ids.fraction)
+        self.dispatch = dispatch = Dispatch(ledger, roster, self.agenda, over, self.now)
         self.returning = Returning(ledger, dispatch, over, roster, self.agenda)
         willingness = Willingness(ledger, dispatch, self.returning, self.agenda)
         self.limits = TimeLimits(

@@ -15,6 +15,7 @@ from twisted.python.failure import Failure
 
 from agentcom.core.changes import Requeue
 from agentcom.core.state import Status, Task
+from agentcom.core.task import expired
 from agentcom.hub.agenda import Agenda
 from agentcom.hub.dispatch import Dispatch
 from agentcom.hub.interventions import Interventions
@@ -25,8 +26,6 @@ from agentcom.store.interface import Store
 
 ACCEPT_TIMEOUT = "accept_timeout"
 ATTEMPT_TIMEOUT = "attempt_timeout"
-DEADLINE = "deadline"
-QUEUE_TIMEOUT = "queue_timeout"
 
 AT_A_TIME = 100
 """Tasks that one look for expired ones ends: more would hold up the reactor."""
@@ -68,6 +67,9 @@ class TimeLimits:
     def follow(self, old: Task | None, new: Task) -> None:
         """Begin and end the limits of attempts as tasks move."""
         if new.status is Status.ASSIGNED:
+            if old is None and new.agent_id not in self._roster:
+                # Loaded at the start: it is sent again when its agent is back.
+                return
             if old is None or old.generation != new.generation:
                 self._begin(new)
         elif new.status is Status.WORKING and new.generation == (old or new).generation:
@@ -102,11 +104,10 @@ class TimeLimits:
         now = self._now()
         for task_id in found:
             task = self._ledger.get(task_id)
-            if task is None or task.expires_at is None or task.expires_at > now:
-                # It moved on, and the store will soon know.
-                continue
-            due = task.deadline is not None and task.deadline <= now
-            self._interventions.expire(task_id, DEADLINE if due else QUEUE_TIMEOUT)
+            why = None if task is None else expired(task, now)
+            # Where it is not, it moved on, and the store will soon know.
+            if why is not None:
+                self._interventions.expire(task_id, why)
         if len(found) < AT_A_TIME:
             self._sweeping = False
         else:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from msgspec import UNSET, Raw, UnsetType
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
@@ -160,7 +159,7 @@ class Reports:
         def committed() -> None:
             outcome = new.ending.answer if new.ending else None
             ack = frames.TaskAck(
-                task_id=new.id, status="failed", outcome=outcome, ref=ref_of(frame)
+                task_id=new.id, status="failed", outcome=outcome, ref=frames.ref_of(frame)
             )
             link.send(encode(ack))
 
@@ -240,14 +239,14 @@ class Reports:
         answer: type[frames.ToAgent],
         **fields: Any,
     ) -> None:
-        reply = encode(answer(task_id=task.id, ref=ref_of(frame), **fields))  # type: ignore[call-arg]
+        reply = encode(answer(task_id=task.id, ref=frames.ref_of(frame), **fields))  # type: ignore[call-arg]
         self._ledger.change(task.id, change, lambda: link.send(reply))
 
     def _answer(
         self, link: Link, frame: frames.Report, answer: type[frames.ToAgent], **fields: Any
     ) -> None:
         """Answer what changes nothing, after all that was decided before it."""
-        reply = encode(answer(task_id=frame.task_id, ref=ref_of(frame), **fields))  # type: ignore[call-arg]
+        reply = encode(answer(task_id=frame.task_id, ref=frames.ref_of(frame), **fields))  # type: ignore[call-arg]
         self._ledger.answer(lambda: link.send(reply))
 
 
@@ -256,10 +255,6 @@ def _small(cost: dict[str, Any] | None) -> dict[str, Any] | None:
     if cost is None or len(encode(cost)) <= COST_BYTES:
         return cost
     return {"note": f"over {COST_BYTES} bytes, not kept"}
-
-
-def ref_of(frame: frames.FromAgent) -> Raw | UnsetType:
-    return frame.ref if bytes(frame.ref) else UNSET
 
 
 def _refusal(verdict: Refused, task_id: str, kind: Kind) -> AgentComError:

@@ -163,6 +163,8 @@ class Returning:
         holding.unconfirmed = set(holding.held)
         for task_id in holding.held:
             self._agenda.cancel("hold", task_id)
+            # The assignment may have been lost with the older line.
+            self._agenda.cancel("accept", task_id)
         holding.unresponsive = holding.probing = False
         # A queued task that it had last may still be running there: it gets
         # the same chance to be named before it begins anew.

@@ -62,7 +62,9 @@ class Submissions:
 
     async def submit(self, submitter: str, body: Submission) -> Submitted:
         """Put a task into the queue; see :meth:`submit_all`."""
-        return (await self.submit_all(submitter, [body]))[0]
+        if body.idempotency_key is None:
+            return (await self._enqueue(submitter, [body], [None], ["deadline"]))[0], True
+        return (await self._submit_keyed(submitter, [body], ["deadline"]))[0]
 
     async def submit_all(self, submitter: str, bodies: Sequence[Submission]) -> list[Submitted]:
         """Put tasks into the queue, all or none.
@@ -72,14 +74,20 @@ class Submissions:
         :raises ValidationFailed: a deadline is over.
         :raises QueueFull: too many wait.
         """
+        names = [f"tasks[{index}].deadline" for index in range(len(bodies))]
+        if all(body.idempotency_key is None for body in bodies):
+            made = await self._enqueue(submitter, bodies, [None] * len(bodies), names)
+            return [(task, True) for task in made]
+        return await self._submit_keyed(submitter, bodies, names)
+
+    async def _submit_keyed(
+        self, submitter: str, bodies: Sequence[Submission], names: Sequence[str]
+    ) -> list[Submitted]:
         hashes = [hash_of(_asked(b)) if b.idempotency_key is not None else None for b in bodies]
         first: dict[str, int] = {}
         for index, body in enumerate(bodies):
             if body.idempotency_key is not None:
                 first.setdefault(body.idempotency_key, index)
-        if not first:
-            made = await self._enqueue(submitter, bodies, hashes)
-            return [(task, True) for task in made]
         async with self._keys.reserve(submitter, list(first)) as known:
             fresh: list[int] = []
             for index, body in enumerate(bodies):
@@ -93,7 +101,10 @@ class Submissions:
                         f"tasks {first[key]} and {index} have one key and differ"
                     )
             made = await self._enqueue(
-                submitter, [bodies[i] for i in fresh], [hashes[i] for i in fresh]
+                submitter,
+                [bodies[i] for i in fresh],
+                [hashes[i] for i in fresh],
+                [names[i] for i in fresh],
             )
             by_index = dict(zip(fresh, made, strict=True))
             found: list[Submitted] = []
@@ -117,7 +128,7 @@ class Submissions:
         :raises AgentComError: it cannot be taken; neither is called.
         """
         if body.idempotency_key is None:
-            self._take(submitter, [body], [None], lambda tasks: done(tasks[0]))
+            self._take(submitter, [body], [None], ["deadline"], lambda tasks: done(tasks[0]))
             return
 
         def ended(found: Submitted) -> None:
@@ -135,11 +146,15 @@ class Submissions:
         ).addErrback(lambda f: self.log.failure("while answering a submission", f))
 
     def _enqueue(
-        self, submitter: str, bodies: Sequence[Submission], hashes: Sequence[str | None]
+        self,
+        submitter: str,
+        bodies: Sequence[Submission],
+        hashes: Sequence[str | None],
+        names: Sequence[str],
     ) -> Deferred[list[Task]]:
         on_disk: Deferred[list[Task]] = Deferred()
         if bodies:
-            self._take(submitter, bodies, hashes, on_disk.callback)
+            self._take(submitter, bodies, hashes, names, on_disk.callback)
         else:
             on_disk.callback([])
         return on_disk
@@ -149,6 +164,7 @@ class Submissions:
         submitter: str,
         bodies: Sequence[Submission],
         hashes: Sequence[str | None],
+        names: Sequence[str],
         then: Callable[[list[Task]], None],
     ) -> None:
         self._check_open()
@@ -156,12 +172,13 @@ class Submissions:
             raise QueueFull(f"{self._max_queued} tasks wait: no more is taken before some are done")
         now = self._now()
         late = [
-            index
-            for index, body in enumerate(bodies)
+            name
+            for name, body in zip(names, bodies, strict=True)
             if body.deadline is not None and body.deadline <= now
         ]
         if late:
-            raise ValidationFailed([_deadline_over(i if len(bodies) > 1 else None) for i in late])
+            told = {"error": "invalid_value", "detail": "the deadline is over"}
+            raise ValidationFailed([{"field": name, **told} for name in late])
         ids = self._ids
         tasks = [
             _submitted(ids.task(), submitter, body, body_hash, now)
@@ -180,11 +197,6 @@ def _asked(body: Submission) -> dict[str, object]:
 
 
 _SAYS = tuple(name for name in Submission.__struct_fields__ if name != "idempotency_key")
-
-
-def _deadline_over(index: int | None) -> dict[str, str]:
-    name = "deadline" if index is None else f"tasks[{index}].deadline"
-    return {"field": name, "error": "invalid_value", "detail": "the deadline is over"}
 
 
 def _submitted(

@@ -71,6 +71,9 @@ class Willingness:
     def ignored(self, agent_id: str) -> None:
         """It let an assignment pass without a word."""
         holding = self._dispatch.holdings.of(agent_id)
+        if self._agenda.left("probe", agent_id) is not None:
+            # One of several that passed at one time.
+            return
         holding.probing = False
         holding.probe_s = min(PROBE_MOST_S, max(PROBE_S, holding.probe_s * 2))
         if not holding.unresponsive:

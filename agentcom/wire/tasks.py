@@ -197,8 +197,10 @@ def _value(rule: LabelRule) -> object:
 
 def _backoff(asked: BackoffAsked) -> Backoff:
     usual = USUAL.backoff
+    initial_s = usual.initial_s if asked.initial_s is None else asked.initial_s
     return Backoff(
-        initial_s=usual.initial_s if asked.initial_s is None else asked.initial_s,
+        initial_s=initial_s,
         factor=usual.factor if asked.factor is None else asked.factor,
-        max_s=usual.max_s if asked.max_s is None else asked.max_s,
+        # Who asks for a long first wait and says no more wants no shorter ones after it.
+        max_s=max(usual.max_s, initial_s) if asked.max_s is None else asked.max_s,
     )

@@ -20,9 +20,12 @@ from agentcom.core.changes import (
     Recover,
     Reject,
     Requeue,
+    Retry,
 )
 from agentcom.core.events import Draft
-from agentcom.core.task import IllegalTransition, Status, Task, apply, submitted
+from agentcom.core.fence import keeps
+from agentcom.core.state import Terms
+from agentcom.core.task import IllegalTransition, Status, Task, apply, expiry, submitted
 
 agents = st.sampled_from(["w1", "w2"])
 texts = st.none() | st.sampled_from(["", "x", "\u2603" * 3])
@@ -43,6 +46,7 @@ changes: st.SearchStrategy[Change] = st.one_of(
     st.builds(Recover, st.just("identify"), texts, st.none() | st.just(9)),
     st.builds(Reassign, texts),
     st.builds(Requeue, st.sampled_from(["hold_expired", "token_revoked", "drained"])),
+    st.just(Retry("boss")),
     ends,
 )
 
@@ -77,6 +81,7 @@ class LifeTests(SynchronousTestCase):
         st.integers(1, 3),
         st.sampled_from([None, "w1"]),
         st.sampled_from([0, 99]),
+        st.sampled_from([Terms(), Terms(deadline=7), Terms(deadline=7, queue_timeout_s=0.003)]),
     )
     # An agent that goes on with an attempt which it said had failed, and vanishes.
     @example(
@@ -91,12 +96,19 @@ class LifeTests(SynchronousTestCase):
         2,
         None,
         0,
+        Terms(),
     )
     def test_any_life(
-        self, life: list[Change], max_attempts: int, pinned: str | None, requeues: int
+        self,
+        life: list[Change],
+        max_attempts: int,
+        pinned: str | None,
+        requeues: int,
+        terms: Terms,
     ) -> None:
-        """Generations only grow, by 1 at an assignment; an end is final and told once; the
-        events tell the status; attempts stay within what was allowed."""
+        """Generations only grow, by 1 at an assignment; an end is told once, and final but for
+        the retry of a dead letter; the events tell the status; attempts stay within what was
+        allowed; times are those of the state."""
         task = Task(
             id="t",
             description="work",
@@ -106,7 +118,9 @@ class LifeTests(SynchronousTestCase):
             max_attempts=max_attempts,
             pinned=pinned,
             requeues=requeues,
+            terms=terms,
         )
+        retries = 0
         log = submitted(task)
         for now, change in enumerate(life, 1):
             if isinstance(change, Assign) and task.attempts >= task.max_attempts:
@@ -114,11 +128,23 @@ class LifeTests(SynchronousTestCase):
             if task.agent_id is None and isinstance(change, (Complete, Fail, Recover)):
                 # Nobody has had it: the fence lets no such report through.
                 continue
+            if (
+                isinstance(change, Recover)
+                and task.series > 1
+                and not keeps(task, task.agent_id or "", None)
+            ):
+                # What ended in an earlier series does not go on: the fence asks `keeps`.
+                continue
             try:
                 new, drafts = apply(task, change, now)
             except IllegalTransition:
                 continue
-            self.assertFalse(task.status.ended)
+            if isinstance(change, Retry):
+                self.assertEqual((task.status, new.status), (Status.DEAD_LETTER, Status.QUEUED))
+                retries += 1
+            else:
+                self.assertFalse(task.status.ended)
+            self.assertEqual(new.series, 1 + retries)
             self.assertEqual(new.generation, task.generation + isinstance(change, Assign))
             if new.agent_id != task.agent_id:
                 self.assertIsInstance(change, Assign)
@@ -135,7 +161,18 @@ class LifeTests(SynchronousTestCase):
                 self.assertGreaterEqual(task.attempts, 1)
             else:
                 self.assertIsNone(task.recover_due)
+            self.check_times(task, now)
         terminal = [d.event for d in log if d.event in events.TERMINAL_EVENTS]
-        self.assertEqual(len(terminal), int(task.status.ended))
-        if terminal:
-            self.assertEqual(log[-1].event, terminal[0])
+        self.assertEqual(len(terminal), retries + task.status.ended)
+        if task.status.ended:
+            self.assertEqual(log[-1].event, terminal[-1])
+
+    def check_times(self, task: Task, now: int) -> None:
+        """A task is delayed only while it waits, and ends by itself only while it lives."""
+        if task.status is Status.QUEUED:
+            if task.ready_at is not None:
+                self.assertGreaterEqual(task.ready_at, now)
+            self.assertEqual(task.expires_at, expiry(task, task.ready_at or now))
+        else:
+            self.assertIsNone(task.ready_at)
+            self.assertEqual(task.expires_at, None if task.status.ended else task.deadline)

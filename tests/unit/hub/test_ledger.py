@@ -7,10 +7,20 @@ from typing import Any
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from agentcom.core.changes import Accept, Assign, Cancel, Complete, Fail, Progress, Requeue
+from agentcom.core.changes import (
+    Accept,
+    Assign,
+    Cancel,
+    Complete,
+    Fail,
+    Progress,
+    Requeue,
+    Retry,
+)
 from agentcom.core.task import IllegalTransition, Status, Task, submitted
 from agentcom.hub import ledger as ledger_module
 from agentcom.hub.ledger import ENDED_KEPT, MERGED_OUTPUT, PROGRESS_WAIT_S, Ledger
+from agentcom.store.interface import Unit
 from tests.unit.store.support import make_clock, make_task, memory_store
 
 
@@ -202,8 +212,135 @@ class ChangeTests(LedgerCase):
         )
         self.assertEqual(self.ledger.live, {})
 
+    def test_revive(self) -> None:
+        """A task that has ended, as the store has it, lives again with all that it was."""
+        self.working(metadata=b'{"big":1}')
+        self.ledger.change("t", Fail("e", retryable=False))
+        self.settle()
+        self.moves.clear()
+        new = self.ledger.revive(self.stored(), Retry("boss"))
+        self.assertEqual(self.moves, [("dead_letter", "queued")])
+        self.assertEqual((new.status, new.metadata), (Status.QUEUED, b'{"big":1}'))
+        self.assertIs(self.ledger.find("t"), new)
+        self.settle()
+        self.assertEqual(self.stored(), new)
+
+    def test_forget(self) -> None:
+        """A deleted task is unknown, also to late reports; one that is unknown may be deleted."""
+        self.working()
+        self.ledger.change("t", Cancel("boss"))
+        self.assertIsNotNone(self.ledger.find("t"))
+        self.ledger.forget("t")
+        self.ledger.forget("t")
+        self.assertIsNone(self.ledger.find("t"))
+
+    def test_settled(self) -> None:
+        """It fires when all that was handed over before is on disk, not sooner."""
+        task = make_task("t")
+        self.ledger.add(task, submitted(task))
+        settled = self.ledger.settled()
+        self.assertNoResult(settled)
+        self.settle()
+        self.successResultOf(settled)
+        self.assertEqual(self.stored(), task)
+
     def test_load(self) -> None:
         """What is loaded is live, and told as new."""
         self.ledger.load([make_task("a"), make_task("b", status=Status.WORKING, agent_id="w")])
         self.assertEqual(set(self.ledger.live), {"a", "b"})
         self.assertEqual(self.moves, [(None, "queued"), (None, "working")])
+
+
+class TogetherTests(LedgerCase):
+    """What is changed together is written as one."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.units: list[Unit] = []
+        commit = self.store.commit
+
+        def heard(unit: Unit) -> None:
+            self.units.append(unit)
+            commit(unit)
+
+        self.patch(self.store, "commit", heard)
+
+    def add(self, task_id: str) -> None:
+        task = make_task(task_id)
+        self.ledger.add(task, submitted(task))
+
+    def test_one_unit(self) -> None:
+        """Tasks, changes of them and of others, and their events are one unit, in order."""
+        self.working("old")
+        self.units.clear()
+        with self.ledger.together():
+            self.add("a")
+            self.ledger.change("old", Complete())
+            self.add("b")
+            self.ledger.change("a", Assign("w"))
+            self.assertEqual(self.units, [])
+        (unit,) = self.units
+        self.assertEqual([task.id for task in unit.new], ["a", "b"])
+        self.assertEqual([task.id for task in unit.tasks], ["old"])
+        # A task stands in it once, as it is at the end.
+        self.assertIs(unit.new[0], self.ledger.live["a"])
+        self.assertEqual(
+            [(draft.task_id, draft.event) for draft in unit.drafts],
+            [("a", "task_submitted"), ("old", "task_complete"), ("b", "task_submitted"),
+             ("a", "task_assigned")],
+        )  # fmt: skip
+        self.settle()
+        self.assertEqual(self.stored("a").status, Status.ASSIGNED)
+        self.assertEqual(self.stored("b").status, Status.QUEUED)
+        self.assertEqual(self.stored("old").status, Status.COMPLETED)
+
+    def test_memory_is_ahead(self) -> None:
+        """Inside, each change is seen at once by those who follow the ledger."""
+        with self.ledger.together():
+            self.add("a")
+            self.ledger.change("a", Assign("w"))
+            self.assertEqual(self.moves, [(None, "queued"), ("queued", "assigned")])
+
+    def test_answers(self) -> None:
+        """All answers come after the commit, in their order; one that raises stops none."""
+        answered: list[str] = []
+
+        def broken() -> None:
+            raise ZeroDivisionError
+
+        with self.ledger.together():
+            self.ledger.answer(lambda: answered.append("first"))
+            self.add("a")
+            self.ledger.answer(broken)
+            self.ledger.change("a", Assign("w"), lambda: answered.append("assigned"))
+            self.ledger.settled().addCallback(lambda _: answered.append("settled"))
+        self.assertEqual(answered, [])
+        self.settle()
+        self.assertEqual(answered, ["first", "assigned", "settled"])
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+    def test_within_another(self) -> None:
+        """What is together within something together belongs to that."""
+        with self.ledger.together():
+            with self.ledger.together():
+                self.add("a")
+            self.add("b")
+        self.assertEqual([[task.id for task in unit.new] for unit in self.units], [["a", "b"]])
+
+    def test_what_was_done_is_written(self) -> None:
+        """Memory is never rolled back: what was changed before something raised is written."""
+        with self.assertRaises(ZeroDivisionError), self.ledger.together():
+            self.add("a")
+            raise ZeroDivisionError
+        self.settle()
+        self.assertEqual(self.stored("a").id, "a")
+        self.add("b")
+        self.assertEqual([len(unit.new) for unit in self.units], [1, 1])
+
+    def test_afterwards(self) -> None:
+        """What comes after it is written by itself again."""
+        with self.ledger.together():
+            self.add("a")
+        self.add("b")
+        self.ledger.change("a", Assign("w"))
+        self.assertEqual(len(self.units), 3)
