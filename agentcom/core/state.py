@@ -93,6 +93,10 @@ USUAL = Terms()
 """Nothing else was asked for."""
 
 
+PUSH, SUBMIT = "push", "submit"
+"""Where a task comes from."""
+
+
 class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One task.  Times are Unix milliseconds.
 
@@ -119,7 +123,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     status: Status = Status.QUEUED
     metadata: bytes = b"{}"
     priority: Priority = Priority.NORMAL
-    origin: str = "push"
+    origin: str = PUSH
     pinned: str | None = None
     needs: Needs = NOTHING
     terms: Terms = USUAL

@@ -167,7 +167,9 @@ class Dispatch:
             # Nobody is to begin what is of no use any more.
             self._interventions.expire(task_id, over)
             return True
-        holding.probing = False
+        if holding.probing:
+            holding.probing = False
+            holding.trial = task_id
         new = self._ledger.change(task_id, Assign(agent_id), lambda: self.send(new, link))
         return True
 

@@ -120,7 +120,9 @@ class EventLog:
         if seq >= self.last_seq:
             return succeed([])
         ring = self._ring
-        if ring and ring[0].seq is not None and ring[0].seq <= seq + 1:
+        # The ring may still have what was forgotten; the store has not.
+        kept = seq >= self._pruned_seq
+        if kept and ring and ring[0].seq is not None and ring[0].seq <= seq + 1:
             start = seq + 1 - ring[0].seq
             page: list[Event] = []
             total = 0

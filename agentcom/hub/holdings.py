@@ -28,7 +28,8 @@ class Holding:
     :ivar paused: it rejected a task lately; ``pause_s`` is for how long.
     :ivar unresponsive: it let an assignment pass without a word; ``probe_s``
         is how long until it is tried again.
-    :ivar probing: it may have one task, to see whether it takes it.
+    :ivar probing: it may have one task, to see whether it takes it; ``trial``
+        is that task once it was given.
     """
 
     def __init__(self) -> None:
@@ -45,6 +46,7 @@ class Holding:
         self.pause_s = 0.0
         self.unresponsive = False
         self.probing = False
+        self.trial: str | None = None
         self.probe_s = 0.0
 
     def has_room(self, slots: int) -> bool:

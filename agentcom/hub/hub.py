@@ -94,7 +94,7 @@ class Hub:
         over = Interventions(ledger, roster, ids.fraction)
         self.dispatch = dispatch = Dispatch(ledger, roster, self.agenda, over, self.now)
         self.returning = Returning(ledger, dispatch, over, roster, self.agenda)
-        willingness = Willingness(ledger, dispatch, self.returning, self.agenda)
+        self._willingness = willingness = Willingness(ledger, dispatch, self.returning, self.agenda)
         self.limits = TimeLimits(
             store, ledger, dispatch, over, willingness, roster, self.agenda, self.now
         )
@@ -220,6 +220,8 @@ class Hub:
         self.revocation.opened(link)
         self.dispatch.came(link.agent)
         actions = self.returning.connected(link.agent.agent_id, mentions, again)
+        if any(told["action"] == "continue" for told in actions):
+            self._willingness.heard(link.agent.agent_id)
         if before is None:
             self.presence.joined(link)
         elif before != link.agent:

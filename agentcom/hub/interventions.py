@@ -43,7 +43,7 @@ class Interventions:
 
     def take_back(self, task_id: str, change: Requeue, then: Then = None) -> None:
         """A held task goes back into the queue, at nobody's fault."""
-        self._change(task_id, change, change.reason, then)
+        self._change(task_id, change, change.note or change.reason, then)
 
     def _change(self, task_id: str, change: Change, told: str, then: Then = None) -> None:
         task = self._ledger.live_task(task_id)

@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from agentcom.core.changes import Requeue
-from agentcom.core.state import Status, Task
+from agentcom.core.state import PUSH, Status, Task
 from agentcom.core.task import expired
 from agentcom.hub.agenda import Agenda
 from agentcom.hub.dispatch import Dispatch
@@ -142,8 +142,8 @@ class TimeLimits:
             return
         if task.agent_id not in self._roster:
             return
-        self._willingness.ignored(task.agent_id)
-        if task.origin == "push":
+        self._willingness.ignored(task.agent_id, task_id)
+        if task.origin == PUSH:
             # An order stays with its agent: nobody else may have it.
             return
         self._interventions.take_back(task_id, Requeue(ACCEPT_TIMEOUT))

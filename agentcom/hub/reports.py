@@ -196,6 +196,8 @@ class Reports:
         goes_on = self._returning.still_has(
             link.agent.agent_id, task.id, frame.generation, Kind.STATE
         )
+        if goes_on:
+            self._willingness.heard(link.agent.agent_id)
         self._answer(link, frame, frames.StateReportAck, action="continue" if goes_on else "abort")
 
     def _answer_again(self, verdict: Repeated, link: Link, frame: frames.Report) -> None:

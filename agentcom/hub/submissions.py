@@ -14,7 +14,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from agentcom.core.ids import Ids
-from agentcom.core.state import Priority, Task
+from agentcom.core.state import SUBMIT, Priority, Task
 from agentcom.core.task import expiry, submitted
 from agentcom.errors import AgentComError, IdempotencyConflict, QueueFull, ValidationFailed
 from agentcom.hub.dispatch import Dispatch
@@ -212,7 +212,7 @@ def _submitted(
         updated_at=now,
         metadata=msgspec.json.encode(body.metadata) if body.metadata else b"{}",
         priority=body.priority or Priority.NORMAL,
-        origin="submit",
+        origin=SUBMIT,
         pinned=body.agent_id,
         needs=needs_of(body),
         terms=terms,

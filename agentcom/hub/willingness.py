@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from twisted.logger import Logger
 
-from agentcom.core.state import Status
+from agentcom.core.state import PUSH, Status
 from agentcom.hub.agenda import Agenda
 from agentcom.hub.dispatch import Dispatch
 from agentcom.hub.ledger import Ledger
@@ -68,21 +68,23 @@ class Willingness:
             self.log.info("agent {agent_id} takes work again", agent_id=agent_id)
             self._dispatch.offer(agent_id)
 
-    def ignored(self, agent_id: str) -> None:
-        """It let an assignment pass without a word."""
+    def ignored(self, agent_id: str, task_id: str) -> None:
+        """It let the assignment of a task pass without a word."""
         holding = self._dispatch.holdings.of(agent_id)
-        if self._agenda.left("probe", agent_id) is not None:
-            # One of several that passed at one time.
-            return
-        holding.probing = False
-        holding.probe_s = min(PROBE_MOST_S, max(PROBE_S, holding.probe_s * 2))
         if not holding.unresponsive:
             holding.unresponsive = True
+            holding.probe_s = PROBE_S
             self.log.warn(
                 "agent {agent_id} is connected and takes no work; tried again in {seconds:g} s",
                 agent_id=agent_id,
-                seconds=holding.probe_s,
+                seconds=PROBE_S,
             )
+        elif holding.trial == task_id:
+            holding.probe_s = min(PROBE_MOST_S, holding.probe_s * 2)
+        else:
+            # One of several that passed at one time.
+            return
+        holding.trial = None
         self._agenda.after("probe", agent_id, holding.probe_s)
 
     def _pause_over(self, agent_id: str) -> None:
@@ -96,10 +98,15 @@ class Willingness:
         holding = self._dispatch.holdings.get(agent_id)
         if holding is None or not holding.unresponsive:
             return
+        # Should the try end in some other way than with its time to accept.
+        self._agenda.after("probe", agent_id, holding.probe_s)
         live = self._ledger.live
-        for task_id in holding.held:
-            if live[task_id].status is Status.ASSIGNED:
-                self._returning.send_again(task_id)
-                return
-        holding.probing = True
-        self._dispatch.offer(agent_id)
+        open_tasks = [live[i] for i in holding.held if live[i].status is Status.ASSIGNED]
+        if not open_tasks:
+            holding.probing = True
+            self._dispatch.offer(agent_id)
+            return
+        oldest = open_tasks[0]
+        if oldest.origin == PUSH and self._agenda.left("accept", oldest.id) is None:
+            holding.trial = oldest.id
+            self._returning.send_again(oldest.id)

@@ -209,7 +209,7 @@ class RequeueTests(QueueTests):
         self.agent.say("task_accepted", task_id=task_id)
         other = self.hub.agent("b")
         self.requeue(task_id, "too slow")
-        self.assertEqual(self.told_off(self.agent), [(task_id, 1, "operator")])
+        self.assertEqual(self.told_off(self.agent), [(task_id, 1, "too slow")])
         (frame,) = other.of("task_assign")
         self.assert_fields(frame, task_id=task_id, generation=2, attempt=1)
         self.assertEqual(
@@ -247,6 +247,7 @@ class RequeueTests(QueueTests):
         other = self.hub.agent("b")
         self.requeue(task_id)
         self.assertEqual(self.assigned(other), [task_id])
+        other.say("task_accepted", task_id=task_id)
         self.hub.advance(3700, step=10)
         self.assert_task(task_id, generation=2, agent_id="b")
 

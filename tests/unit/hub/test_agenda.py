@@ -71,6 +71,30 @@ class AgendaTests(SynchronousTestCase):
         self.advance(2)
         self.assertEqual((self.ran, other), ([], ["a"]))
 
+    def test_left(self) -> None:
+        """How long an entry has left is told, by its newest time, until it runs or is cancelled."""
+        self.assertIsNone(self.agenda.left("wake", "a"))
+        self.agenda.after("wake", "a", 10)
+        self.assertEqual(self.agenda.left("wake", "a"), 10)
+        self.assertIsNone(self.agenda.left("other", "a"))
+        self.assertIsNone(self.agenda.left("wake", "b"))
+        self.advance(4)
+        self.assertEqual(self.agenda.left("wake", "a"), 6)
+        self.agenda.after("wake", "a", 2)
+        self.assertEqual(self.agenda.left("wake", "a"), 2)
+        self.advance(2)
+        self.assertIsNone(self.agenda.left("wake", "a"))
+        self.agenda.after("wake", "a", 1)
+        self.agenda.cancel("wake", "a")
+        self.assertIsNone(self.agenda.left("wake", "a"))
+
+    def test_left_when_late(self) -> None:
+        """An entry that is late has nothing left, and never less."""
+        self.agenda.after("wake", "a", 1)
+        self.agenda.stop()
+        self.clock.advance(5)
+        self.assertEqual(self.agenda.left("wake", "a"), 0)
+
     def test_survives_raising_steps(self) -> None:
         """A step that raises is logged; those after it run, and so do later ticks."""
 

@@ -78,9 +78,9 @@ class AuthTests(SynchronousTestCase):
                     error = self.assertRaises(Forbidden, self.auth.require, secret, needed)
                     self.assertEqual(error.fields, {"required_scope": needed})
             self.assertIsNotNone(self.auth.require(secret, None))
-        for secret in (None, "", "wrong", "\ud800"):
-            self.assertRaises(Unauthorized, self.auth.require, secret, "agent")
-            self.assertIsNone(self.auth.require(secret, None))
+        for wrong in (None, "", "wrong", "\ud800"):
+            self.assertRaises(Unauthorized, self.auth.require, wrong, "agent")
+            self.assertIsNone(self.auth.require(wrong, None))
 
     def test_good_after_the_commit(self) -> None:
         """A token is shown, and good, only once it is on disk."""

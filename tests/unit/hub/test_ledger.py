@@ -36,7 +36,7 @@ class LedgerCase(SynchronousTestCase):
         self.ledger.on_move(self._moved)
 
     def _moved(self, old: Task | None, new: Task) -> None:
-        self.moves.append((old and old.status.value, new.status.value))
+        self.moves.append((None if old is None else old.status.value, new.status.value))
 
     def settle(self) -> None:
         for _ in range(5):
@@ -56,7 +56,9 @@ class LedgerCase(SynchronousTestCase):
         return [one for one in told if one[0] not in {"task_submitted", "task_assigned"}][1:]
 
     def stored(self, task_id: str = "t") -> Task:
-        return self.successResultOf(self.store.task(task_id))
+        found = self.successResultOf(self.store.task(task_id))
+        assert found is not None
+        return found
 
 
 class ProgressTests(LedgerCase):
@@ -329,9 +331,13 @@ class TogetherTests(LedgerCase):
 
     def test_what_was_done_is_written(self) -> None:
         """Memory is never rolled back: what was changed before something raised is written."""
-        with self.assertRaises(ZeroDivisionError), self.ledger.together():
-            self.add("a")
-            raise ZeroDivisionError
+
+        def half() -> None:
+            with self.ledger.together():
+                self.add("a")
+                raise ZeroDivisionError
+
+        self.assertRaises(ZeroDivisionError, half)
         self.settle()
         self.assertEqual(self.stored("a").id, "a")
         self.add("b")

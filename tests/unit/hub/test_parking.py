@@ -187,7 +187,9 @@ class ParkTests(ParkingCase):
         self.ledger.change("a", Assign("w"))
         self.ledger.change("a", Fail("e"))
         self.fill()
-        self.ledger.revive(self.successResultOf(self.store.task("a")), Retry("boss"))
+        dead = self.successResultOf(self.store.task("a"))
+        assert dead is not None
+        self.ledger.revive(dead, Retry("boss"))
         self.settle()
         self.assertNotIn("a", self.ledger.live)
         self.assertIn("a", self.queued)
