@@ -67,7 +67,7 @@ class QueueRoutes:
     async def push(self, call: Call) -> Answer:
         """Order a task to a connected agent; answered once it is on disk."""
         self._check_size(call)
-        task, _ = await self._hub.tasks.push(call.caller, call.body)
+        task, _ = await self._hub.pushes.push(call.caller, call.body)
         return Answer(200, {"status": "pushed", "task_id": task.id, "agent_id": task.pinned})
 
     async def submit(self, call: Call) -> Answer:

@@ -32,6 +32,7 @@ from agentcom.hub.limits import TimeLimits
 from agentcom.hub.link import Link, Roster
 from agentcom.hub.messaging import Messaging
 from agentcom.hub.presence import Presence
+from agentcom.hub.pushes import Pushes
 from agentcom.hub.reports import Reports
 from agentcom.hub.retention import Retention
 from agentcom.hub.returning import Returning
@@ -104,22 +105,11 @@ class Hub:
         self.revocation = Revocation(self.returning)
         self.auth = Auth(store, loaded.tokens, ids, self.now, self.revocation.revoked)
         keys = IdempotencyKeys(store)
-        self.tasks = Tasks(
-            store,
-            ledger,
-            dispatch,
-            over,
-            willingness,
-            roster,
-            keys,
-            ids,
-            self.now,
-            self.check_open,
-            self.check_running,
-        )
+        self.pushes = Pushes(ledger, dispatch, roster, keys, ids, self.now, self.check_open)
         self.submissions = Submissions(
             ledger, dispatch, keys, ids, self.now, self.check_open, settings.max_queued
         )
+        self.tasks = Tasks(store, ledger, over, willingness, self.check_running)
         self.archive = Archive(store, ledger, dispatch, self.events, self.now, self.check_open)
         self.explain = Explain(store, ledger, dispatch, roster, self.agenda, self.auth, self.now)
         self.retention = Retention(

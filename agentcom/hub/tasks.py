@@ -1,106 +1,44 @@
-"""What people and programs do with tasks: push, cancel, take back.
+"""What people and programs do with tasks that live: cancel, take back.
 
-Every answer is given once what it says is on disk.  What can be done to tasks
-that have ended is in :mod:`.archive`, how they come into the queue in
-:mod:`.submissions`.
+Every answer is given once what it says is on disk.  How tasks come in is in
+:mod:`.pushes` and :mod:`.submissions`, what can be done to those that have
+ended in :mod:`.archive`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
-import msgspec
 from twisted.internet.defer import Deferred
 
-from agentcom.core.changes import Assign, Requeue
-from agentcom.core.ids import Ids
+from agentcom.core.changes import Requeue
 from agentcom.core.state import Task
-from agentcom.core.task import apply, submitted
-from agentcom.errors import (
-    AgentDraining,
-    AgentNotConnected,
-    InvalidState,
-    TaskNotFound,
-)
-from agentcom.hub.dispatch import Dispatch
-from agentcom.hub.idempotency import IdempotencyKeys, check_same, hash_of
+from agentcom.errors import InvalidState, TaskNotFound
 from agentcom.hub.interventions import Interventions
 from agentcom.hub.ledger import Ledger
-from agentcom.hub.link import Roster
 from agentcom.hub.willingness import Willingness
 from agentcom.store.interface import Store
-from agentcom.wire.http import PushTask
 
 
 class Tasks:
-    """What is asked for from the outside, of tasks that have not ended.
+    """What is asked for, from the outside, of tasks that have not ended.
 
-    :param check_open: raises when nothing new can be kept.
     :param check_running: raises while the hub drains.
-    :param now: Unix milliseconds.
     """
 
     def __init__(
         self,
         store: Store,
         ledger: Ledger,
-        dispatch: Dispatch,
         interventions: Interventions,
         willingness: Willingness,
-        roster: Roster,
-        keys: IdempotencyKeys,
-        ids: Ids,
-        now: Callable[[], int],
-        check_open: Callable[[], None],
         check_running: Callable[[], None],
     ) -> None:
         self._store = store
         self._ledger = ledger
-        self._dispatch = dispatch
         self._interventions = interventions
         self._willingness = willingness
-        self._roster = roster
-        self._ids = ids
-        self._now = now
-        self._check_open = check_open
         self._check_running = check_running
-        self._keys = keys
-
-    async def push(self, submitter: str, body: PushTask) -> tuple[Task, bool]:
-        """Order a task to an agent that is connected now (section 4, push-task).
-
-        :returns: the task once it is on disk, and whether it is new.
-        :raises AgentNotConnected: the agent is not in the map.
-        :raises AgentDraining: the agent takes nothing more.
-        :raises IdempotencyConflict: the key was used with another body.
-        """
-        if body.idempotency_key is None:
-            return await self._push(submitter, body, None), True
-        body_hash = hash_of([body.agent_id, body.description, body.metadata or {}])
-        async with self._keys.reserve(submitter, [body.idempotency_key]) as known:
-            for task in known.values():
-                check_same(task, body_hash)
-                return task, False
-            return await self._push(submitter, body, body_hash), True
-
-    def _push(self, submitter: str, body: PushTask, body_hash: str | None) -> Deferred[Task]:
-        self._check_open()
-        link = self._roster.get(body.agent_id)
-        if link is None:
-            raise AgentNotConnected(agent_id=body.agent_id)
-        if self._dispatch.is_draining(body.agent_id):
-            raise AgentDraining(agent_id=body.agent_id)
-        now = self._now()
-        task = _pushed(self._ids.task(), submitter, body, body_hash, now)
-        new, drafts = apply(task, Assign(body.agent_id), now)
-        on_disk: Deferred[Task] = Deferred()
-
-        def committed() -> None:
-            on_disk.callback(new)
-            self._dispatch.send(new, link)
-
-        self._ledger.add(new, submitted(task) + drafts, committed)
-        return on_disk
 
     async def cancel(self, task_id: str, by: str, reason: str | None) -> None:
         """End a task that nobody wants any more; an agent that runs it is told.
@@ -153,17 +91,3 @@ class Tasks:
         # What it is may not be on disk yet, and is told only then.
         await self._ledger.settled()
         raise InvalidState(task_id=task.id, status=task.status.value)
-
-
-def _pushed(task_id: str, submitter: str, body: PushTask, body_hash: str | None, now: int) -> Task:
-    return Task(
-        id=task_id,
-        description=body.description,
-        metadata=msgspec.json.encode(body.metadata or {}),
-        submitted_by=submitter,
-        pinned=body.agent_id,
-        created_at=now,
-        updated_at=now,
-        idempotency_key=body.idempotency_key,
-        body_hash=body_hash,
-    )

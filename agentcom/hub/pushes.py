@@ -1,0 +1,100 @@
+"""The push: an order to one agent that is connected now.
+
+It ignores slots, pauses and ``unresponsive``; the task is its agent's for
+life and has one attempt (PROTOCOL.md section 4, push-task).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import msgspec
+from twisted.internet.defer import Deferred
+
+from agentcom.core.changes import Assign
+from agentcom.core.ids import Ids
+from agentcom.core.state import Task
+from agentcom.core.task import apply, submitted
+from agentcom.errors import AgentDraining, AgentNotConnected
+from agentcom.hub.dispatch import Dispatch
+from agentcom.hub.idempotency import IdempotencyKeys, check_same, hash_of
+from agentcom.hub.ledger import Ledger
+from agentcom.hub.link import Roster
+from agentcom.wire.http import PushTask
+
+
+class Pushes:
+    """Takes pushes.
+
+    :param roster: the factory-level agent map.
+    :param now: Unix milliseconds.
+    :param check_open: raises when nothing new can be kept.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        dispatch: Dispatch,
+        roster: Roster,
+        keys: IdempotencyKeys,
+        ids: Ids,
+        now: Callable[[], int],
+        check_open: Callable[[], None],
+    ) -> None:
+        self._ledger = ledger
+        self._dispatch = dispatch
+        self._roster = roster
+        self._keys = keys
+        self._ids = ids
+        self._now = now
+        self._check_open = check_open
+
+    async def push(self, submitter: str, body: PushTask) -> tuple[Task, bool]:
+        """Order a task to an agent that is connected now.
+
+        :returns: the task once it is on disk, and whether it is new.
+        :raises AgentNotConnected: the agent is not in the map.
+        :raises AgentDraining: the agent takes nothing more.
+        :raises IdempotencyConflict: the key was used with another body.
+        """
+        if body.idempotency_key is None:
+            return await self._push(submitter, body, None), True
+        body_hash = hash_of([body.agent_id, body.description, body.metadata or {}])
+        async with self._keys.reserve(submitter, [body.idempotency_key]) as known:
+            for task in known.values():
+                check_same(task, body_hash)
+                return task, False
+            return await self._push(submitter, body, body_hash), True
+
+    def _push(self, submitter: str, body: PushTask, body_hash: str | None) -> Deferred[Task]:
+        self._check_open()
+        link = self._roster.get(body.agent_id)
+        if link is None:
+            raise AgentNotConnected(agent_id=body.agent_id)
+        if self._dispatch.is_draining(body.agent_id):
+            raise AgentDraining(agent_id=body.agent_id)
+        now = self._now()
+        task = _pushed(self._ids.task(), submitter, body, body_hash, now)
+        new, drafts = apply(task, Assign(body.agent_id), now)
+        on_disk: Deferred[Task] = Deferred()
+
+        def committed() -> None:
+            on_disk.callback(new)
+            self._dispatch.send(new, link)
+
+        self._ledger.add(new, submitted(task) + drafts, committed)
+        return on_disk
+
+
+def _pushed(task_id: str, submitter: str, body: PushTask, body_hash: str | None, now: int) -> Task:
+    return Task(
+        id=task_id,
+        description=body.description,
+        metadata=msgspec.json.encode(body.metadata or {}),
+        submitted_by=submitter,
+        pinned=body.agent_id,
+        created_at=now,
+        updated_at=now,
+        idempotency_key=body.idempotency_key,
+        body_hash=body_hash,
+    )
