@@ -16,6 +16,9 @@ from twisted.logger import Logger
 TICK_S = 1.0
 """Seconds between looks, however far away the next entry is."""
 
+AT_A_TIME = 200
+"""Entries run in one turn: many may be due together, such as holds after a restart."""
+
 _ENOUGH_STALE = 1_000
 
 
@@ -75,10 +78,12 @@ class Agenda:
 
     def _tick(self) -> None:
         now = self._clock.seconds()
-        while self._heap and self._heap[0][0] <= now:
+        count = 0
+        while self._heap and self._heap[0][0] <= now and count < AT_A_TIME:
             due, kind, key = heapq.heappop(self._heap)
             if self._due.get((kind, key)) != due:
                 continue
+            count += 1
             del self._due[kind, key]
             try:
                 self._steps[kind](key)

@@ -127,7 +127,6 @@ class Dispatch:
             agent_id = self._staff.first(group)
             if agent_id is None or not self._give(agent_id):
                 return
-            self._staff.has_room(agent_id)
 
     def offer(self, agent_id: str) -> None:
         """An agent may have room: give it what waits, as far as it may have more."""
@@ -188,6 +187,7 @@ class Dispatch:
                 self.holdings.waits_no_more(old.id, old.agent_id)
         if is_held:
             self.holdings.take(new)
+            self._staff.has_room(new.agent_id or "")
         elif new.status is Status.QUEUED:
             self._wait(new)
         if was_held and old is not None and old.agent_id is not None:

@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from twisted.internet.defer import Deferred
+
 from agentcom.core.matching import ABSENT, EQUAL, EXISTS, IN, LabelRule, Unmet, unmet
 from agentcom.core.state import Status, Task
 from agentcom.errors import TaskNotFound
@@ -27,11 +29,15 @@ LOOKED_AT = 8
 
 Told = dict[str, Any]
 
+A_TURN = 500
+"""Agents looked at in one turn of the reactor."""
+
 
 class Explain:
     """Answers ``GET /api/tasks/:id/explain``.
 
     :param now: Unix milliseconds.
+    :param turn: fires when others had a turn of the reactor.
     """
 
     def __init__(
@@ -43,6 +49,7 @@ class Explain:
         agenda: Agenda,
         auth: Auth,
         now: Callable[[], int],
+        turn: Callable[[], Deferred[None]],
     ) -> None:
         self._store = store
         self._ledger = ledger
@@ -51,6 +58,7 @@ class Explain:
         self._agenda = agenda
         self._auth = auth
         self._now = now
+        self._turn = turn
 
     async def task(self, task_id: str, most: int) -> Told:
         """Explain one task.
@@ -68,17 +76,30 @@ class Explain:
             task = self._ledger.peek(task_id) or task
         told: Told = {"task_id": task.id, "status": task.status.value}
         if task.status is Status.QUEUED:
-            return {**told, **self._waits(task, most)}
+            agents = await self._agents(task)
+            now = self._ledger.peek(task_id)
+            if now is None or now.status is not Status.QUEUED:
+                # It moved on while the agents were looked at.
+                return await self.task(task_id, most)
+            return {**told, **self._waits(now, agents, most)}
         if task.status.held:
             holding = self._dispatch.holdings.get(task.agent_id or "")
             here = task.agent_id in self._roster
             return {**told, **runs(task, holding, here, self._agenda, self._now())}
         return {**told, **ended(task, await self._store.last_event(task_id))}
 
-    def _waits(self, task: Task, most: int) -> Told:
+    async def _agents(self, task: Task) -> list[Told]:
+        """Every connected agent with the rules that keep the task from it."""
         asked = {str(rule): rule for rule in task.needs.labels}
-        agents = [self._agent(task, asked, link) for link in self._roster.values()]
+        agents: list[Told] = []
+        for link in list(self._roster.values()):
+            agents.append(self._agent(task, asked, link))
+            if len(agents) % A_TURN == 0:
+                await self._turn()
         agents.sort(key=lambda told: len(told["rules"]))
+        return agents
+
+    def _waits(self, task: Task, agents: list[Told], most: int) -> Told:
         reasons = self._reasons(task, agents)
         group = self._dispatch.queue.group(task.pinned, task.needs)
         return {

@@ -83,6 +83,7 @@ class Hub:
         settings: Settings,
         wall: Callable[[], float] | None = None,
     ) -> None:
+        self._clock = clock
         self._wall = wall or clock.seconds
         self.store = store
         self.roster = roster
@@ -95,7 +96,9 @@ class Hub:
         over = Interventions(ledger, roster, ids.fraction)
         self.dispatch = dispatch = Dispatch(ledger, roster, self.agenda, over, self.now)
         self.returning = Returning(ledger, dispatch, over, roster, self.agenda)
-        self._willingness = willingness = Willingness(ledger, dispatch, self.returning, self.agenda)
+        self._willingness = willingness = Willingness(
+            ledger, dispatch, self.returning, roster, self.agenda
+        )
         self.limits = TimeLimits(
             store, ledger, dispatch, over, willingness, roster, self.agenda, self.now
         )
@@ -111,7 +114,9 @@ class Hub:
         )
         self.tasks = Tasks(store, ledger, over, willingness, self.check_running)
         self.archive = Archive(store, ledger, dispatch, self.events, self.now, self.check_open)
-        self.explain = Explain(store, ledger, dispatch, roster, self.agenda, self.auth, self.now)
+        self.explain = Explain(
+            store, ledger, dispatch, roster, self.agenda, self.auth, self.now, self._turn
+        )
         self.retention = Retention(
             self.archive, clock, self.now, settings.retain_s, lambda: self.trouble() is None
         )
@@ -133,6 +138,12 @@ class Hub:
     def now(self) -> int:
         """Unix milliseconds."""
         return int(self._wall() * 1000)
+
+    def _turn(self) -> Deferred[None]:
+        """Fires in the next turn of the reactor."""
+        done: Deferred[None] = Deferred()
+        self._clock.callLater(0, done.callback, None)
+        return done
 
     def start(self) -> None:
         """The hub listens: log it, count holds from now, begin to assign."""

@@ -47,12 +47,14 @@ class Interventions:
 
     def _change(self, task_id: str, change: Change, told: str, then: Then = None) -> None:
         task = self._ledger.live_task(task_id)
-        self._ledger.change(task_id, change, then)
         if task.status.held:
-            self._call_off(task, told)
+            # With the change itself: the agent must hear of the end of this
+            # task before it is given the next one, or this one again.
+            then = self._calling_off(task, told, then)
+        self._ledger.change(task_id, change, then)
 
-    def _call_off(self, task: Task, reason: str) -> None:
-        """Tell the agent to stop, after all that was handed to the store before."""
+    def _calling_off(self, task: Task, reason: str, then: Then) -> Callable[[], None]:
+        """Tell the agent to stop, then do what else is to be done."""
         frame = encode(TaskCancelled(task_id=task.id, generation=task.generation, reason=reason))
 
         def committed() -> None:
@@ -60,5 +62,7 @@ class Interventions:
             link = self._roster.get(task.agent_id or "")
             if link is not None:
                 link.send(frame)
+            if then is not None:
+                then()
 
-        self._ledger.answer(committed)
+        return committed

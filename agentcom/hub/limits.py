@@ -27,7 +27,7 @@ from agentcom.store.interface import Store
 ACCEPT_TIMEOUT = "accept_timeout"
 ATTEMPT_TIMEOUT = "attempt_timeout"
 
-AT_A_TIME = 100
+AT_A_TIME = 40
 """Tasks that one look for expired ones ends: more would hold up the reactor."""
 
 

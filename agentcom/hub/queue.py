@@ -277,10 +277,16 @@ class Queue:
             heappop(self._delayed)
         return self._delayed[0][0] if self._delayed else None
 
-    def ripen(self, now: int) -> list[Group]:
-        """Make ready what is due; gives the groups that have more now."""
+    def ripen(self, now: int, most: int = 500) -> list[Group]:
+        """Make ready what is due; gives the groups that have more now.
+
+        :param most: tasks at a time; the rest is still due.
+        """
         groups: dict[Group, None] = {}
-        while (due := self.next_ready()) is not None and due <= now:
+        for _ in range(most):
+            due = self.next_ready()
+            if due is None or due > now:
+                break
             _, task_id, _ = heappop(self._delayed)
             entry = self._entries[task_id]
             entry.ready = True

@@ -13,11 +13,15 @@ from agentcom.core.state import PUSH, Status
 from agentcom.hub.agenda import Agenda
 from agentcom.hub.dispatch import Dispatch
 from agentcom.hub.ledger import Ledger
+from agentcom.hub.link import Roster
 from agentcom.hub.returning import Returning
 
 PAUSE_S = 5.0
 PAUSE_MOST_S = 60.0
 """Seconds without offers after a rejection, doubling from one to the other."""
+
+CALM_S = 600.0
+"""Seconds after a rejection until an agent that went away begins anew."""
 
 PROBE_S = 30.0
 PROBE_MOST_S = 600.0
@@ -30,13 +34,20 @@ class Willingness:
     log = Logger()
 
     def __init__(
-        self, ledger: Ledger, dispatch: Dispatch, returning: Returning, agenda: Agenda
+        self,
+        ledger: Ledger,
+        dispatch: Dispatch,
+        returning: Returning,
+        roster: Roster,
+        agenda: Agenda,
     ) -> None:
         self._ledger = ledger
         self._dispatch = dispatch
         self._returning = returning
+        self._roster = roster
         self._agenda = agenda
         agenda.on("pause", self._pause_over)
+        agenda.on("calm", self._calm)
         agenda.on("probe", self._probe)
 
     def rejected(self, agent_id: str) -> None:
@@ -45,6 +56,7 @@ class Willingness:
         holding.pause_s = min(PAUSE_MOST_S, max(PAUSE_S, holding.pause_s * 2))
         holding.paused = True
         self._agenda.after("pause", agent_id, holding.pause_s)
+        self._agenda.after("calm", agent_id, CALM_S)
 
     def ended_one(self, agent_id: str) -> None:
         """It reported an end: it may have work, and what it was too busy for."""
@@ -92,6 +104,17 @@ class Willingness:
         if holding is not None:
             holding.paused = False
             self._dispatch.offer(agent_id)
+
+    def _calm(self, agent_id: str) -> None:
+        """Its last rejection is long ago: of one that went away nothing is remembered."""
+        holding = self._dispatch.holdings.get(agent_id)
+        if holding is None or not holding.pause_s:
+            return
+        if agent_id in self._roster:
+            self._agenda.after("calm", agent_id, CALM_S)
+            return
+        holding.pause_s = 0.0
+        self._dispatch.holdings.forget_if_empty(agent_id)
 
     def _probe(self, agent_id: str) -> None:
         """Try it: with an order that it ignored, else with one task."""
