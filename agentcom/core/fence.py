@@ -40,6 +40,10 @@ _ALLOWED: dict[Kind, frozenset[Status]] = {
 }
 
 
+_FAILED = frozenset({"retried", "dead_letter"})
+"""What a failed attempt was answered, or would have been."""
+
+
 class Counts(msgspec.Struct, frozen=True):
     """The report is the truth: apply it."""
 
@@ -71,7 +75,9 @@ def judge(task: Task, kind: Kind, agent_id: str, generation: int | None) -> Verd
     holds = task.agent_id == agent_id and (task.status.held or task.status is Status.QUEUED)
     if (
         ending is not None
-        and ending.kind == kind
+        # An attempt that the hub itself failed has failed: its agent, which was
+        # told to stop, only says so too.
+        and (ending.kind == kind or (kind is Kind.FAILED and ending.answer in _FAILED))
         and ending.agent_id == agent_id
         # Without a generation, an agent that has an attempt running speaks of
         # that one; only one that has none can be repeating itself.

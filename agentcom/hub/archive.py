@@ -112,6 +112,8 @@ class Archive:
     @asynccontextmanager
     async def _alone(self) -> AsyncIterator[None]:
         """One at a time, on what is on disk."""
+        # Also before it waits: whoever has the lock may wait for a disk that hangs.
+        self._check_open()
         await self._lock.acquire()
         try:
             self._check_open()
@@ -146,7 +148,7 @@ class Archive:
                 return done, max(0, named - done)
 
     async def _dead_letter(self, task_id: str) -> Task:
-        live = self._ledger.get(task_id)
+        live = self._ledger.peek(task_id)
         task = await self._store.task(task_id) if live is None else live
         if task is None:
             raise TaskNotFound(task_id=task_id)

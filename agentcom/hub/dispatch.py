@@ -30,7 +30,10 @@ from agentcom.wire.codec import encode
 from agentcom.wire.frames import TaskAssign
 
 AGAIN_S = 1.0
-"""Seconds until an agent is offered work again whose task could not be read."""
+"""Seconds until matching goes on when a task could not be read."""
+
+ASIDE_MS = 30_000
+"""Milliseconds for which such a task stands back, that others may go on."""
 
 
 class Dispatch:
@@ -62,7 +65,7 @@ class Dispatch:
         self._later: dict[Group, None] | None = None
         ledger.parked_in(self.queue)
         agenda.on("ready", lambda _: self.ripen())
-        agenda.on("offer", self.offer)
+        agenda.on("again", lambda _: self._match_all())
         agenda.every_tick(self.ripen)
 
     def open(self) -> None:
@@ -128,6 +131,11 @@ class Dispatch:
             if agent_id is None or not self._give(agent_id):
                 return
 
+    def _match_all(self) -> None:
+        for group in list(self.queue.groups()):
+            self.match(group)
+        self._plan_ripening()
+
     def offer(self, agent_id: str) -> None:
         """An agent may have room: give it what waits, as far as it may have more."""
         while self._give(agent_id):
@@ -155,7 +163,8 @@ class Dispatch:
             task = self._ledger.get(task_id)
         except Exception:
             self.log.failure("cannot read task {task_id}", task_id=task_id)
-            self._agenda.after("offer", agent_id, AGAIN_S)
+            self.queue.set_aside(task_id, self._now() + ASIDE_MS)
+            self._agenda.after("again", "", AGAIN_S)
             return False
         if task is None:
             self.log.critical("task {task_id} is not in the store any more", task_id=task_id)

@@ -66,7 +66,8 @@ class Explain:
         :param most: agents to tell of one by one; those that fit best come first.
         :raises TaskNotFound: there is no such task.
         """
-        await self._ledger.settled()
+        if self._store.trouble() is None:
+            await self._ledger.settled()
         task = self._ledger.peek(task_id)
         if task is None:
             task = await self._store.task(task_id)
@@ -217,7 +218,9 @@ def _rule(rule: str, detail: str, **fields: object) -> Told:
 
 
 def _by_rule(agents: list[Told]) -> Counter[str]:
-    return Counter(rule["rule"] for told in agents for rule in told["rules"])
+    """How many agents each rule keeps it from; one may have a rule several times."""
+    named = (dict.fromkeys(rule["rule"] for rule in told["rules"]) for told in agents)
+    return Counter(name for names in named for name in names)
 
 
 def _counted(agents: list[Told], rules: Callable[[str], bool]) -> str:
@@ -241,8 +244,9 @@ def _delayed(task: Task, until: int, left: float) -> Told:
 
 def _nobody_fits(pinned: str | None, agents: list[Told]) -> str:
     if pinned is not None:
-        own = next(told for told in agents if told["agent_id"] == pinned)
-        return f"only {pinned} may have it, and {pinned} does not fit it: {_details(own)}"
+        own = [told for told in agents if told["agent_id"] == pinned]
+        why = _details(own[0]) if own else "it has just come"
+        return f"only {pinned} may have it, and {pinned} does not fit it: {why}"
     if len(agents) == 1:
         only = agents[0]["agent_id"]
         return f"{only}, the only agent that is connected, does not fit it: {_details(agents[0])}"

@@ -161,7 +161,7 @@ class Ledger:
 
     def find(self, task_id: str) -> Task | None:
         """A live task, or one that ended lately (then without its bodies)."""
-        return self.get(task_id) or self._ended.get(task_id)
+        return self.peek(task_id) or self._ended.get(task_id)
 
     def add(self, task: Task, drafts: list[Draft], then: Callable[[], None] | None = None) -> None:
         """Take a new task."""

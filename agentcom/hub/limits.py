@@ -102,13 +102,18 @@ class TimeLimits:
     def _expire(self, found: list[str]) -> None:
         self._failing = False
         now = self._now()
+        ended = 0
         for task_id in found:
-            task = self._ledger.get(task_id)
-            why = None if task is None else expired(task, now)
-            # Where it is not, it moved on, and the store will soon know.
-            if why is not None:
-                self._interventions.expire(task_id, why)
-        if len(found) < AT_A_TIME:
+            try:
+                task = self._ledger.peek(task_id)
+                why = None if task is None else expired(task, now)
+                # Where it is not, it moved on, and the store will soon know.
+                if why is not None:
+                    self._interventions.expire(task_id, why)
+                    ended += 1
+            except Exception:
+                self.log.failure("while ending task {task_id}, which expired", task_id=task_id)
+        if len(found) < AT_A_TIME or not ended:
             self._sweeping = False
         else:
             # Not before these are on disk, or the next look finds them again.

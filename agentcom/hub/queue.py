@@ -102,7 +102,7 @@ class Group:
                 self._list_anew(entry.rank)
 
     def drop(self, entry: Entry, entries: dict[str, Entry]) -> None:
-        """A ready task is not waiting any more; ``entries`` has it no longer."""
+        """A ready task is so no more: ``entries`` has it no longer, or as not ready."""
         self.ready -= 1
         lane = self._lanes[entry.rank][entry.submitter]
         lane.count -= 1
@@ -160,7 +160,7 @@ class Group:
 
 def _is_good(item: tuple[int, str], entries: dict[str, Entry]) -> bool:
     entry = entries.get(item[1])
-    return entry is not None and entry.order == item[0]
+    return entry is not None and entry.ready and entry.order == item[0]
 
 
 class Queue:
@@ -204,6 +204,10 @@ class Queue:
             self._forget(oldest)
             gone.append(oldest)
         return gone
+
+    def groups(self) -> Iterable[Group]:
+        """All groups, empty ones that are kept included."""
+        return self._groups.values()
 
     def open_to(self, agent_id: str) -> Iterator[Group]:
         """The groups that are not pinned to another agent."""
@@ -260,6 +264,13 @@ class Queue:
         if served:
             self._turn += 1
             self._served[entry.submitter] = self._turn
+
+    def set_aside(self, task_id: str, until: int) -> None:
+        """Keep a ready task back until a time, in Unix milliseconds."""
+        entry = self._entries[task_id]
+        entry.ready = False
+        entry.group.drop(entry, self._entries)
+        heappush(self._delayed, (until, task_id, entry.order))
 
     def first(self, groups: Iterable[Group]) -> str | None:
         """The task whose turn it is among these groups."""

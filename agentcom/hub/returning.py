@@ -104,7 +104,7 @@ class Returning:
         One that went back to the queue meanwhile, and was not assigned since,
         is taken up again: nobody else has begun, so the work is kept.
         """
-        task = self._ledger.get(task_id)
+        task = self._ledger.peek(task_id)
         if task is None or not keeps(task, agent_id, generation):
             return False
         if task.status is Status.QUEUED:

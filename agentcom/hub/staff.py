@@ -14,6 +14,7 @@ from agentcom.core.matching import Needs, fits
 from agentcom.hub.holdings import Holding, Holdings
 from agentcom.hub.link import Roster
 from agentcom.hub.queue import SLACK, Group, Queue
+from agentcom.hub.traits import Traits
 
 
 class Staff:
@@ -23,17 +24,20 @@ class Staff:
         self._roster = roster
         self._holdings = holdings
         self._queue = queue
+        self._traits = Traits()
 
     def came(self, agent: Agent) -> None:
         """An agent is in the map, or says something new of itself."""
         holding = self._holdings.of(agent.agent_id)
         self.left(agent.agent_id)
+        self._traits.add(agent)
         for group in self._queue.open_to(agent.agent_id):
             if fits(group.needs, group.pinned, agent):
                 _join(group, agent.agent_id, holding)
 
     def left(self, agent_id: str) -> None:
         """An agent is not in the map any more."""
+        self._traits.remove(agent_id)
         holding = self._holdings.get(agent_id)
         if holding is None:
             return
@@ -48,18 +52,15 @@ class Staff:
             return found
         group = self._queue.new_group(pinned, needs)
         self.trim()
-        if pinned is None:
-            links = list(self._roster.values())
-        else:
-            link = self._roster.get(pinned)
-            links = [] if link is None else [link]
-        for link in links:
-            agent = link.agent
-            if fits(needs, pinned, agent):
-                holding = self._holdings.of(agent.agent_id)
-                _join(group, agent.agent_id, holding)
-                if holding.has_room(agent.slots):
-                    group.free.append(_place(agent, holding))
+        likely = self._traits.likely(needs) if pinned is None else {pinned}
+        for agent_id in self._roster if likely is None else likely:
+            link = self._roster.get(agent_id)
+            if link is None or not fits(needs, pinned, link.agent):
+                continue
+            holding = self._holdings.of(agent_id)
+            _join(group, agent_id, holding)
+            if holding.has_room(link.agent.slots):
+                group.free.append(_place(link.agent, holding))
         heapify(group.free)
         return group
 

@@ -1,7 +1,7 @@
 """What a task that is submitted may ask for: HTTP, batches and ``task_submit`` alike.
 
 The types carry the bounds of PROTOCOL.md section 4, so decoding checks them;
-what one field alone cannot tell is checked in ``hub/submission.py``.  What was
+what one field alone cannot tell is checked in ``hub/submissions.py``.  What was
 asked for becomes the values that ``core`` knows here, and back.
 """
 

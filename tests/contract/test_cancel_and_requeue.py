@@ -57,6 +57,8 @@ class CancelTests(QueueTests):
             self.assert_cancelled(self.cancel(task_id, "not needed"), task_id)
             self.assertEqual(self.told_off(self.agent)[-1], (task_id, 1, "not needed"))
             self.assertEqual(self.assigned(self.agent)[-1], following)
+            heard = [frame["type"] for frame in self.agent.frames[-2:]]
+            self.assertEqual(heard, ["task_cancelled", "task_assign"])
             self.agent.say("task_complete", task_id=following)
 
     def test_no_reason(self) -> None:

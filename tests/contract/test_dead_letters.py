@@ -212,6 +212,23 @@ class RetryTests(DeadLetterTests):
         self.assertEqual([Answered(c.received).status for c in clients], [200, 409])
         self.assert_task(task_id, series=2)
 
+    def test_before_its_death_is_on_disk(self) -> None:
+        """A retry that overtakes the disk waits for the death that it is to undo."""
+        disk = SlowDisk()
+        self.hub = MemoryHub(store=disk.store, clock=disk.clock)
+        self.agent = self.hub.agent("a")
+        task_id = self.submit(max_attempts=1)
+        disk.hold()
+        # It has the disk, and what is said next is not even begun to be written.
+        self.hub.open_request("POST", "/api/tasks", {"description": "other"})
+        self.agent.say("task_failed", task_id=task_id)
+        client = self.hub.open_request("POST", f"/api/tasks/{task_id}/retry")
+        self.assertEqual(client.received, b"")
+        disk.release()
+        self.hub.settle()
+        self.assertEqual(Answered(client.received).status, 200)
+        self.assert_task(task_id, series=2)
+
     def test_stopping(self) -> None:
         """A hub that stops retries nothing."""
         task_id = self.die(self.agent)

@@ -109,6 +109,8 @@ class DeadlineTests(QueueTests):
         self.assert_task(task_id, status="expired", agent_id="a", generation=1)
         self.assertEqual(self.told_off(agent), [(task_id, 1, "deadline")])
         self.assertEqual(self.assigned(agent), [task_id, following])
+        heard = [frame["type"] for frame in agent.frames[-2:]]
+        self.assertEqual(heard, ["task_cancelled", "task_assign"])
 
     def test_late_result(self) -> None:
         """A result that comes after it is refused, with what became of the task."""

@@ -108,7 +108,7 @@ class NeedsTests(ExplainTests):
         self.assertEqual(
             [(r["needed"], r["found"]) for r in rules], [("cuda", None), ("gpu", None)]
         )
-        self.assertEqual(told["by_rule"], {"capability": 2})
+        self.assertEqual(told["by_rule"], {"capability": 1})
 
     def test_label_equal(self) -> None:
         """A label that is something else."""
@@ -139,7 +139,7 @@ class NeedsTests(ExplainTests):
         self.assertEqual(said, "its label zone is eu, and it must have no such label")
 
     def test_several_at_once(self) -> None:
-        """All that one agent lacks is told, and what all lack is counted; the best fit is first."""
+        """All that one agent lacks is told, agents are counted by rule, the best fit is first."""
         self.hub.agent("bare")
         self.hub.agent("near", capabilities=["gpu"], labels={"zone": "eu"})
         self.hub.agent("half", capabilities=["gpu"], slots=0)
@@ -154,11 +154,11 @@ class NeedsTests(ExplainTests):
             bare=["capability", "label", "label"],
         )
         self.assertEqual(told["agents"][0]["agent_id"], "near")
-        self.assertEqual(told["by_rule"], {"label": 6, "capability": 1, "no_slots": 1})
+        self.assertEqual(told["by_rule"], {"label": 3, "capability": 1, "no_slots": 1})
         self.assertEqual(
             told["summary"],
             "It waits: none of the 3 connected agents fits it"
-            " (label: 6, capability: 1, no_slots: 1).",
+            " (label: 3, capability: 1, no_slots: 1).",
         )
 
 

@@ -139,6 +139,12 @@ class SubmissionTests(QueueTests):
         self.submit_all([{} for _ in range(3)])
         self.assertEqual([len(self.assigned(w)) for w in workers], [1, 1, 1])
 
+    def test_batch_goes_by_priority(self) -> None:
+        """Of a whole batch the most urgent task goes first, wherever it stands in it."""
+        worker = self.hub.agent("w")
+        ids = self.submit_all([{"priority": p} for p in ("low", "high", "urgent", "normal")])
+        self.assertEqual(self.assigned(worker), [ids[2]])
+
     def test_stopping(self) -> None:
         """A hub that stops takes nothing new, and says that it will be back."""
         self.hub.hub.drain()

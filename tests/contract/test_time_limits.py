@@ -108,6 +108,7 @@ class AcceptTests(QueueTests):
         """After a restart nobody is blamed for an agent that is still away: it is held."""
         task_id = self.submit(accept_timeout_s=5)
         self.restart()
+        self.assertNotIn("accept_ends_at", self.explain(task_id, rule="held"))
         self.hub.advance(29.75)
         self.assert_task(task_id, status="assigned", generation=1)
         self.hub.advance(0.25)
@@ -161,7 +162,10 @@ class AttemptTests(QueueTests):
             self.agent.say("task_accepted", task_id=task_id)
             self.hub.advance(19.75)
             self.assert_task(task_id, status="working", attempts=attempt)
+            self.agent.frames.clear()
             self.hub.advance(0.25)
+            heard = [frame["type"] for frame in self.agent.frames]
+            self.assertEqual(heard, ["task_cancelled"] + ["task_assign"] * (attempt < 3))
         self.assert_task(task_id, status="dead_letter", attempts=3, last_error="attempt_timeout")
         payload = self.last_payload(task_id, "task_dead_letter")
         self.assert_fields(payload, reason="attempts_exhausted", error="attempt_timeout")

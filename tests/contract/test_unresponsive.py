@@ -167,14 +167,20 @@ class UnresponsiveTests(SilentTests):
         self.assertEqual(self.assigned(self.agent), [task_id])
 
     def test_new_line(self) -> None:
-        """An agent that connects again begins anew."""
+        """An agent that connects again begins anew, its waits too."""
         task_id = self.ask_for()
-        self.ignore(task_id)
+        for wait in (PROBE_S, 2 * PROBE_S):
+            self.ignore(task_id)
+            self.hub.advance(wait)
         self.agent.vanish()
+        self.hub.advance(30)
         self.agent = self.hub.agent("a")
         self.hub.advance(2.25)
         self.assertEqual(self.assigned(self.agent), [task_id])
         self.assertEqual(self.state(), "busy")
+        self.ignore(task_id)
+        self.hub.advance(PROBE_S)
+        self.assertEqual(self.assigned(self.agent), [task_id, task_id])
 
 
 class OrderTests(SilentTests):
@@ -213,6 +219,19 @@ class OrderTests(SilentTests):
         self.assertEqual(self.assigned(self.agent), [task_id] * 4)
         answers = self.agent.say("task_complete", task_id=task_id)
         self.assert_answer(answers, "task_ack", status="complete")
+
+    def test_busy(self) -> None:
+        """Rejecting what is sent again means busy: it is heard of, and asked again later."""
+        task_id = self.ignored_push()
+        self.hub.advance(PROBE_S)
+        answers = self.agent.say("task_rejected", task_id=task_id)
+        self.assert_answer(answers, "task_ack", status="rejected")
+        self.assertEqual(self.state(), "busy")
+        self.hub.advance(59.75)
+        self.assertEqual(self.assigned(self.agent), [task_id] * 2)
+        self.hub.advance(0.25)
+        self.assertEqual(self.assigned(self.agent), [task_id] * 3)
+        self.assert_task(task_id, status="assigned", generation=1)
 
     def test_push_to_one(self) -> None:
         """An unresponsive agent is pushed to all the same: it is an order, not an offer."""

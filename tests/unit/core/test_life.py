@@ -98,6 +98,14 @@ class LifeTests(SynchronousTestCase):
         0,
         Terms(),
     )
+    # A dead letter that is retried and waits, then another one that fails again.
+    @example(
+        [Assign("w1"), Fail("broke"), Retry("boss"), Assign("w2"), Fail("broke"), Retry("boss")],
+        1,
+        None,
+        0,
+        Terms(deadline=3, queue_timeout_s=0.003),
+    )
     def test_any_life(
         self,
         life: list[Change],

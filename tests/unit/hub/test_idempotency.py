@@ -33,10 +33,19 @@ class KeysTests(SynchronousTestCase):
         self.addCleanup(self.store.close)
         self.keys = IdempotencyKeys(self.store)
         self.inside: list[str] = []
+        self.ends: list[Deferred[None]] = []
+        self.addCleanup(self.end_all)
+
+    def end_all(self) -> None:
+        """Nobody keeps anything beyond the test."""
+        for end in self.ends:
+            if not end.called:
+                end.callback(None)
 
     def hold(self, name: str, keys: Sequence[str], submitter: str = "s") -> Deferred[None]:
         """Reserve keys; what is returned ends the reservation."""
         end: Deferred[None] = Deferred()
+        self.ends.append(end)
 
         async def held() -> None:
             async with self.keys.reserve(submitter, keys):

@@ -137,6 +137,28 @@ class ParkTests(ParkingCase):
         self.settle()
         self.assertEqual(self.warm(), {"warm1", "warm2", "a", "b"})
 
+    def test_parked_ones_take_no_room(self) -> None:
+        """What is parked counts no more: others stay whole once there is room."""
+        self.fill()
+        self.add("a", "b", "c", "d")
+        self.settle()
+        for n in range(WARM):
+            self.ledger.change(f"warm{n}", Cancel("boss"))
+        self.add("e", "f", "g", "h")
+        self.settle()
+        self.assertEqual(self.warm(), {"e", "f", "g"})
+
+    def test_what_was_read_back_takes_room(self) -> None:
+        """A task that was read back counts again."""
+        self.fill()
+        self.add("a")
+        self.settle()
+        self.ledger.get("a")
+        self.ledger.change("warm0", Cancel("boss"))
+        self.add("b")
+        self.settle()
+        self.assertEqual(self.warm(), {"warm1", "warm2", "a"})
+
     def test_counts_do_not_drift(self) -> None:
         """Whatever tasks go through, the room that they take is given back, texts too."""
         self.patch(ledger_module, "WARM_BYTES", 100)
@@ -282,6 +304,18 @@ class HubTests(SynchronousTestCase):
         last = self.ids[-1]
         for path in ("", f"/{last}", f"/{last}/events", f"/{last}/explain", "/stats"):
             self.assertEqual(self.hub.request("GET", "/api/tasks" + path).status, 200, path)
+        self.assertEqual(len(self.hub.hub.ledger.live), WARM)
+
+    def test_refused_reports_bring_nothing_back(self) -> None:
+        """An agent that reports on tasks that are not its own does not fill the memory."""
+        stranger = self.hub.agent("stranger", slots=0)
+        for task_id in self.ids:
+            (answer,) = stranger.say("task_complete", task_id=task_id)
+            self.assertEqual(answer["error"], "not_assignee")
+            (answer,) = stranger.say("state_report", task_id=task_id)
+            self.assertEqual(answer["action"], "abort")
+        stranger.vanish()
+        self.hub.agent("stranger", slots=0, tasks=[{"task_id": i} for i in self.ids])
         self.assertEqual(len(self.hub.hub.ledger.live), WARM)
 
     def test_cancel(self) -> None:

@@ -170,6 +170,16 @@ class OrderTests(QueueCase):
         self.add("a old", 1, "a")
         self.assertEqual(self.serve_all(), ["a old", "b"])
 
+    def test_older_one_after_a_look(self) -> None:
+        """So it is when somebody looked meanwhile, and saw the younger one in front."""
+        self.add("a oldest", 1, "a")
+        self.add("a young", 4, "a")
+        self.queue.remove("a oldest", served=False)
+        self.assertEqual(self.queue.first([self.group]), "a young")
+        self.add("b", 3, "b")
+        self.add("a old", 2, "a")
+        self.assertEqual(self.serve_all(), ["a old", "b", "a young"])
+
 
 class DelayTests(QueueCase):
     """Tasks that may not be given to anybody yet."""
@@ -363,5 +373,5 @@ class BoundTests(QueueCase):
             self.add(f"t{n}", group=group)
         for n in range(1_000):
             self.queue.remove(f"t{n}", served=True)
-            self.queue.trim()
+        self.assertEqual(len(self.queue.trim()), 1_001 - KEPT_EMPTY)
         self.assertLessEqual(len(list(self.queue.open_to("w"))), KEPT_EMPTY)

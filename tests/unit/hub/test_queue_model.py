@@ -85,13 +85,14 @@ added = st.builds(
     st.integers(0, 4),
     st.sampled_from("abc"),
     priority=st.sampled_from([Priority.NORMAL, Priority.NORMAL, Priority.HIGH]),
-    pinned=st.sampled_from(PINS),
+    pinned=st.sampled_from([None, *PINS]),
     ready_at=st.none() | st.integers(0, 9),
 )
 steps = st.one_of(
     st.tuples(st.just("add"), added),
     st.tuples(st.just("add"), added),
     st.tuples(st.just("serve"), pins),
+    st.tuples(st.just("first"), pins),
     st.tuples(st.just("remove"), st.integers(0, 30), st.booleans()),
     st.tuples(st.just("back"), st.integers(0, 30), st.none() | st.integers(0, 9)),
     st.tuples(st.just("ripen"), st.integers(0, 9)),
@@ -200,22 +201,25 @@ class ModelTests(SynchronousTestCase):
         """So it is over long lives, in which stale entries are thrown away."""
         self.patch(queue_module, "SLACK", 2)
         random = Random(seed)
+        # Few have many tasks each; of many some were never served, so that age decides.
+        submitters = random.choice([3, 60])
         pair = Pair(self)
         for _ in range(600):
             pins = random.sample(PINS, random.randint(1, 3))
             task = waiting(
                 "",
                 random.randint(0, 50),
-                random.choice("abcd"),
+                f"s{random.randint(0, submitters)}",
                 priority=random.choice(list(Priority)),
                 pinned=random.choice(PINS),
                 ready_at=random.choice([None, pair.now + random.randint(0, 30)]),
             )
-            kind = random.choice(["add", "add", "serve", "remove", "back", "ripen"])
+            kind = random.choice(["add", "add", "serve", "first", "remove", "back", "ripen"])
             pair.take(
                 {
                     "add": ("add", task),
                     "serve": ("serve", pins),
+                    "first": ("first", pins),
                     "remove": ("remove", random.randint(0, 999), random.random() < 0.5),
                     "back": ("back", random.randint(0, 999), task.ready_at),
                     "ripen": ("ripen", pair.now + random.randint(0, 3)),

@@ -25,6 +25,7 @@ from agentcom.hub.holdings import Holdings
 from agentcom.hub.link import Frame, Roster
 from agentcom.hub.queue import SLACK, Group, Queue
 from agentcom.hub.staff import Staff
+from agentcom.testing import MemoryHub
 from tests.unit.store.support import make_task, make_token
 
 CODE, WEB = needs(["code"], []), needs(["web"], [])
@@ -244,6 +245,23 @@ class StaffTests(SynchronousTestCase):
         self.assertEqual(self.first(group), "a")
         self.world.take("t", "a")
         self.assertEqual(self.first(group), "b")
+
+
+class HubTests(SynchronousTestCase):
+    """What the dispatcher asks of the index."""
+
+    def test_a_burst(self) -> None:
+        """After a burst of tasks that each ask for something else no agent is compared with all
+        of these for ever."""
+        self.patch(queue_module, "KEPT_EMPTY", 3)
+        hub = MemoryHub()
+        hub.agent("a")
+        tasks = [{"description": "work", "labels": {f"no {n}": "x"}} for n in range(50)]
+        ids = hub.request("POST", "/api/tasks/batch", {"tasks": tasks}).body["task_ids"]
+        self.assertEqual(len(list(hub.hub.dispatch.queue.open_to("a"))), 50)
+        for task_id in ids:
+            hub.request("POST", f"/api/tasks/{task_id}/cancel")
+        self.assertEqual(len(list(hub.hub.dispatch.queue.open_to("a"))), 3)
 
 
 agents = st.sampled_from("aabc")
