@@ -11,7 +11,7 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from queue import SimpleQueue
 from time import perf_counter
@@ -47,9 +47,9 @@ Row = tuple[object, ...]
 class Change(NamedTuple):
     """One decision: the rows it writes, and what may leave once they are on disk."""
 
-    insert: Row | None
+    inserts: Sequence[Row]
     update: Row | None
-    events: tuple[Row, ...]
+    events: Sequence[Row]
     committed: Callable[[], None]
 
 
@@ -113,7 +113,7 @@ class Batches:
     def _write(self) -> None:
         waiting = self._waiting
         batch = [waiting.popleft() for _ in range(min(len(waiting), MAX_CHANGES))]
-        inserts = [change.insert for change in batch if change.insert is not None]
+        inserts = [row for change in batch for row in change.inserts]
         updates = [change.update for change in batch if change.update is not None]
         seq = self._seq
         events = [(seq := seq + 1, *event) for change in batch for event in change.events]

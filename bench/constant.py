@@ -11,15 +11,16 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import re
 import signal
 from collections.abc import Callable
+from itertools import count
 
-ANSWER_BODY = b'{"status":"pushed","task_id":"task-0123456789abcdef","agent_id":"bench-0"}'
-ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (
-    len(ANSWER_BODY),
-    ANSWER_BODY,
-)
+ANSWER = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s"
+ASSIGN = b'{"type":"task_assign","task_id":"task-%d","description":"%s","generation":1}'
 UPGRADE = b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n"
+DESCRIPTION = re.compile(rb'"description":"([^"]*)"')
+LENGTH = re.compile(rb"content-length: (\d+)\r\n(?:.*\r\n)*?\r\n", re.IGNORECASE)
 
 Write = Callable[[bytes], None]
 
@@ -38,10 +39,31 @@ def field(data: bytes, name: bytes) -> bytes:
     return data[start : data.index(b'"', start)]
 
 
+class Agents:
+    """Who takes work; tasks are handed round."""
+
+    def __init__(self) -> None:
+        self._writes: list[Write] = []
+        self._numbers = count()
+
+    def add(self, write: Write) -> None:
+        self._writes.append(write)
+
+    def assign(self, descriptions: list[bytes]) -> list[bytes]:
+        """Hand tasks out; their ids."""
+        numbers = []
+        for description in descriptions:
+            number = next(self._numbers)
+            write = self._writes[number % len(self._writes)]
+            write(server_frame(ASSIGN % (number, description)))
+            numbers.append(b'"task-%d"' % number)
+        return numbers
+
+
 class Constant(asyncio.Protocol):
     """One connection of either kind; which one it is shows in its first bytes."""
 
-    def __init__(self, agents: dict[bytes, Write]) -> None:
+    def __init__(self, agents: Agents) -> None:
         self._agents = agents
         self._upgraded = False
         self._buffer = b""
@@ -52,17 +74,18 @@ class Constant(asyncio.Protocol):
         self._write = transport.write
 
     def data_received(self, data: bytes) -> None:
+        data = self._buffer + data
+        self._buffer = b""
         if self._upgraded:
-            self._frames(self._buffer + data)
+            self._frames(data)
         elif data.startswith(b"POST"):
-            # The task's id is the number of its push: unlike a constant it lets agents tell tasks
-            # apart.
-            description = field(data, b"description")
-            assign = b'{"type":"task_assign","task_id":"task-%s","description":"%s","generation":1}'
-            self._write(ANSWER)
-            self._agents[field(data, b"agent_id")](
-                server_frame(assign % (description[-10:], description))
-            )
+            length = LENGTH.search(data)
+            if length is None or len(data) < length.end() + int(length[1]):
+                self._buffer = data
+                return
+            ids = self._agents.assign(DESCRIPTION.findall(data))
+            body = b'{"task_ids":[%s]}' % b",".join(ids)
+            self._write(ANSWER % (len(body), body))
         else:
             self._upgraded = True
             self._write(UPGRADE)
@@ -85,18 +108,24 @@ class Constant(asyncio.Protocol):
     def _message(self, payload: bytes) -> None:
         kind = field(payload, b"type")
         if kind == b"identify":
-            self._agents[field(payload, b"agent_id")] = self._write
+            if b'"slots":0' not in payload:
+                self._agents.add(self._write)
             self._write(server_frame(b'{"type":"identified"}'))
-            return
-        status = b"accepted" if kind == b"task_accepted" else b"complete"
-        ack = b'{"type":"task_ack","task_id":"%s","status":"%s"}'
-        self._write(server_frame(ack % (field(payload, b"task_id"), status)))
+        elif kind == b"task_submit":
+            ref = payload[payload.index(b'"ref":') + 6 :].partition(b",")[0]
+            answer = b'{"type":"task_submitted","ref":%s,"task_id":"task-0"}'
+            self._write(server_frame(answer % ref))
+            self._agents.assign([field(payload, b"description")])
+        else:
+            status = b"accepted" if kind == b"task_accepted" else b"complete"
+            ack = b'{"type":"task_ack","task_id":"%s","status":"%s"}'
+            self._write(server_frame(ack % (field(payload, b"task_id"), status)))
 
 
 async def serve(port: int) -> None:
     """Listen on loopback, print the ready line, and run until SIGTERM."""
     loop = asyncio.get_running_loop()
-    agents: dict[bytes, Write] = {}
+    agents = Agents()
     server = await loop.create_server(lambda: Constant(agents), "127.0.0.1", port, backlog=1024)
     stopped = asyncio.Event()
     loop.add_signal_handler(signal.SIGTERM, stopped.set)

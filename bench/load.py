@@ -1,11 +1,10 @@
-"""The load generator: pushers and agents in one process of its own, over loopback.
+"""The load generator: submitters and agents in one process of its own, over loopback.
 
     python bench/load.py --url http://127.0.0.1:4000 --pid PID --admin-token-file DATA/admin.token
     python bench/load.py --url http://127.0.0.1:4000 --push-only
-    python bench/load.py --self-test
+    python bench/load.py --mode batch --self-test
 
-It is a closed loop: each of the connections posts its next push when the last one was answered, and
-the agents answer every `task_assign` with `task_accepted` and, once that is acknowledged,
+Agents answer every `task_assign` with `task_accepted` and, once that is acknowledged, with
 `task_complete`. A lifecycle counts when the second acknowledgement has arrived. The report is JSON
 on stdout and tells the generator's own share of a processor: a run in which that comes near 1
 measured the generator.
@@ -18,93 +17,57 @@ import asyncio
 import gc
 import json
 import os
+import selectors
 import sys
 import time
-import urllib.request
-from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from clients import Agent, Pusher, Tally
-from measure import cpu_seconds, spread
+from measure import Processors, spread
+from modes import MODES, SETUP_S, Crowd, connect
 from servers import Server, end_cleanly_on_sigterm
+from tally import Tally
 
-NO_TOKEN = "0" * 64
 DRAIN_S = 5.0
-SETUP_S = 15.0
-
-
-def agent_tokens(url: str, admin_token: str, agents: list[str]) -> dict[str, str]:
-    """Have the hub make one token for each agent."""
-    tokens = {}
-    for agent in agents:
-        request = urllib.request.Request(
-            url + "/admin/tokens",
-            data=json.dumps({"agent_id": agent}).encode(),
-            headers={"Authorization": f"Bearer {admin_token}", "Content-Type": "application/json"},
-        )
-        with urllib.request.urlopen(request, timeout=SETUP_S) as answer:
-            tokens[agent] = json.load(answer)["token"]
-    return tokens
-
-
-async def connect(url: str, tally: Tally, options: argparse.Namespace) -> list[Pusher]:
-    """Connect everybody; agents first, because a push to one that is not there is refused."""
-    loop = asyncio.get_running_loop()
-    host, port = urlsplit(url).hostname or "", urlsplit(url).port or 0
-    agents = [f"bench-{number}" for number in range(options.agents)]
-    push_token, tokens = NO_TOKEN, dict.fromkeys(agents, NO_TOKEN)
-    if options.admin_token_file is not None:
-        push_token = options.admin_token_file.read_text().strip()
-        tokens = agent_tokens(url, push_token, agents)
-    if not options.push_only:
-        for agent in agents:
-            make_agent = partial(Agent, tally, agent, tokens[agent])
-            _, peer = await loop.create_connection(make_agent, host, port)
-            await peer.identified
-    pushers = []
-    for number in range(options.connections):
-        make_pusher = partial(Pusher, tally, agents, push_token, number)
-        _, pusher = await loop.create_connection(make_pusher, host, port)
-        pushers.append(pusher)
-    return pushers
 
 
 async def run(url: str, pid: int | None, options: argparse.Namespace) -> dict[str, Any]:
     """Warm up, measure, let everything under way end, and report."""
-    tally = Tally()
+    tally = Tally(options.open)
     # The run is short and makes hardly any cycles: a collection in it would only show as latency.
     gc.disable()
-    pushers = await asyncio.wait_for(connect(url, tally, options), SETUP_S)
-    for pusher in pushers:
-        pusher.post()
+    crowd = await asyncio.wait_for(connect(url, tally, options), SETUP_S)
+    tally.running = True
+    crowd.pump()
     await asyncio.sleep(options.warmup)
 
-    tally.measuring = True
-    began, own, server = time.perf_counter(), time.process_time(), pid and cpu_seconds(pid)
-    pushes, lifecycles = tally.pushes, tally.lifecycles
+    tally.window(True)
+    cpu = Processors(pid)
+    answered, lifecycles = tally.answered, tally.lifecycles
     await asyncio.sleep(options.seconds)
-    tally.measuring = False
-    wall = time.perf_counter() - began
-    own_cpu = time.process_time() - own
-    server_end = pid and cpu_seconds(pid)
-    server_cpu = round((server_end - server) / wall, 3) if server and server_end else None
-    pushes, lifecycles = tally.pushes - pushes, tally.lifecycles - lifecycles
-    behind = tally.pushes - tally.lifecycles
+    tally.window(False)
+    wall, own_cpu, server_cpu, others_cpu = cpu.used()
+    answered, lifecycles = tally.answered - answered, tally.lifecycles - lifecycles
+    behind = tally.asked - tally.lifecycles
 
+    tally.running = False
+    unfinished = await drain(tally, crowd, options.push_only)
     tally.stopping = True
-    unfinished = await drain(tally, pushers, options.push_only)
-    count = pushes if options.push_only else lifecycles
+    count = answered if options.push_only else lifecycles
     return {
+        "mode": options.mode,
         "lifecycles_per_s": round(lifecycles / wall, 1),
-        "pushes_per_s": round(pushes / wall, 1),
-        "push_ms": spread(tally.answer_s),
+        "submitted_per_s": round(answered / wall, 1),
+        "submit_ms": spread(tally.answer_s),
         "assign_ms": spread(tally.assign_s),
         "lifecycle_ms": spread(tally.lifecycle_s),
+        "late_ms": spread(tally.late_s),
         "generator_cpu": round(own_cpu / wall, 3),
         "generator_us_each": round(own_cpu / max(1, count) * 1e6, 1),
-        "server_cpu": server_cpu,
+        "server_cpu": server_cpu and round(server_cpu / wall, 3),
+        "server_us_each": server_cpu and round(server_cpu / max(1, count) * 1e6, 1),
+        "others_cpu": others_cpu and round(others_cpu / wall, 3),
         "open_at_end": 0 if options.push_only else behind,
         "unfinished": unfinished,
         "errors": tally.errors,
@@ -115,41 +78,52 @@ async def run(url: str, pid: int | None, options: argparse.Namespace) -> dict[st
     }
 
 
-async def drain(tally: Tally, pushers: list[Pusher], push_only: bool) -> int:
+async def drain(tally: Tally, crowd: Crowd, push_only: bool) -> int:
     """Wait for the answers under way; what is open after the limit was lost, or nearly so."""
     deadline = time.perf_counter() + DRAIN_S
     while True:
-        left = sum(pusher.busy for pusher in pushers)
+        left = crowd.busy()
         if not push_only:
-            left += tally.pushes - tally.lifecycles
+            left += tally.asked - tally.lifecycles
         if left == 0 or time.perf_counter() > deadline:
             return left
         await asyncio.sleep(0.02)
+
+
+def start(url: str, pid: int | None, options: argparse.Namespace) -> dict[str, Any]:
+    """Run on an event loop that fits: epoll rounds a wait up to whole milliseconds, select not."""
+
+    def loop() -> asyncio.AbstractEventLoop:
+        if options.mode == "latency":
+            return asyncio.SelectorEventLoop(selectors.SelectSelector())
+        return asyncio.new_event_loop()
+
+    with asyncio.Runner(loop_factory=loop) as runner:
+        return runner.run(run(url, pid, options))
 
 
 def self_test(options: argparse.Namespace) -> dict[str, Any]:
     """Drive the generator against the constant server, which is cheaper than itself."""
     command = [sys.executable, str(Path(__file__).with_name("constant.py")), "0"]
     with Server(command, Path(os.devnull)) as server:
-        report = asyncio.run(run(server.url, server.pid, options))
+        report = start(server.url, server.pid, options)
     each = report["generator_us_each"]
     report["generator_limit_per_s"] = round(1e6 / each) if each else None
     return report
 
 
 def parse() -> argparse.Namespace:
+    modes = "\n".join(f"  {name:<9}{mode.about}" for name, mode in MODES.items())
     parser = argparse.ArgumentParser(
-        description="Load a hub, the spine or a floor on loopback; JSON report on stdout."
+        description="Load a hub, the spine or a floor on loopback; JSON report on stdout.",
+        epilog=f"modes:\n{modes}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--url", help="such as http://127.0.0.1:4000")
+    parser.add_argument("--mode", choices=MODES, default="push", help="what it does (push)")
     parser.add_argument("--pid", type=int, help="the server's process, to report its CPU share")
     parser.add_argument("--admin-token-file", type=Path, help="the hub's; makes the agents' tokens")
-    parser.add_argument("--connections", type=int, default=32, help="pushers (default 32)")
-    parser.add_argument("--agents", type=int, default=32, help="agents (default 32)")
-    parser.add_argument(
-        "--warmup", type=float, default=2.0, help="seconds not measured (default 2)"
-    )
-    parser.add_argument("--seconds", type=float, default=8.0, help="seconds measured (default 8)")
+    add_sizes(parser)
     parser.add_argument(
         "--push-only", action="store_true", help="no agents, count answers to pushes"
     )
@@ -157,22 +131,49 @@ def parse() -> argparse.Namespace:
     options = parser.parse_args()
     if not options.self_test and not options.url:
         parser.error("give --url or --self-test")
-    if not 0 < options.seconds <= 600 or not 0 <= options.warmup <= 600:
-        parser.error("--seconds and --warmup are bounded to 600")
-    if options.connections < 1 or options.agents < 1:
-        parser.error("--connections and --agents start at 1")
+    if options.push_only and options.mode != "push":
+        parser.error("--push-only is for --mode push")
     if options.url and urlsplit(options.url).hostname not in ("127.0.0.1", "localhost"):
         parser.error("the benchmark loads only a hub on this machine: give a loopback --url")
+    check_sizes(parser, options)
     return options
+
+
+SIZES = ("agents", "connections", "open", "batch_size", "window", "rate", "warmup", "seconds")
+
+
+def add_sizes(parser: argparse.ArgumentParser) -> None:
+    """The options that `run.py` hands on to this program."""
+    add = parser.add_argument
+    add("--agents", type=int, default=32, help="agents (32)")
+    add("--connections", type=int, help="submitters (push 32, batch and ws 4, latency 64)")
+    add("--open", type=int, help="most tasks under way (batch and ws 1600, else unbounded)")
+    add("--batch-size", type=int, default=100, help="tasks of one batch (100)")
+    add("--window", type=int, default=200, help="unanswered submissions of ws, all in all (200)")
+    add("--rate", type=float, default=300.0, help="submissions a second of latency (300)")
+    add("--warmup", type=float, default=2.0, help="seconds not measured (2)")
+    add("--seconds", type=float, default=8.0, help="seconds measured (8)")
+
+
+def check_sizes(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
+    """Put in what the mode usually has, and bound everything."""
+    mode = MODES[options.mode]
+    options.connections = mode.connections if options.connections is None else options.connections
+    options.open = mode.most_open if options.open is None else options.open
+    if not 0 < options.seconds <= 600 or not 0 <= options.warmup <= 600:
+        parser.error("--seconds and --warmup are bounded to 600")
+    if not 1 <= options.connections <= 400 or not 1 <= options.agents <= 400:
+        parser.error("--connections and --agents go from 1 to 400")
+    if not 1 <= options.batch_size <= 1000 or options.open < options.batch_size:
+        parser.error("--batch-size goes from 1 to 1000, and --open holds at least one batch")
+    if options.window < 1 or not 0 < options.rate <= 10_000:
+        parser.error("--window starts at 1, --rate ends at 10000")
 
 
 def main() -> None:
     options = parse()
     end_cleanly_on_sigterm()
-    if options.self_test:
-        report = self_test(options)
-    else:
-        report = asyncio.run(run(options.url, options.pid, options))
+    report = self_test(options) if options.self_test else start(options.url, options.pid, options)
     json.dump(report, sys.stdout, indent=2)
     print()
 

@@ -1,6 +1,6 @@
-"""Small measuring tools for the benchmark: spreads of samples, CPU time of a process, file systems.
+"""Small measuring tools for the benchmark: spreads of samples, CPU and memory of a process.
 
-CPU time and file systems are read from /proc; where that does not exist (no Linux) they are
+These and file systems are read from /proc; where that does not exist (no Linux) they are
 unknown, and the report says so instead of guessing.
 """
 
@@ -9,6 +9,10 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from time import perf_counter, process_time, sleep
+
+IDLE_FOR_S = 2.0
+IDLE_SHARE = 0.15
 
 
 def percentile(ordered: Sequence[float], share: float) -> float:
@@ -37,6 +41,60 @@ def cpu_seconds(pid: int) -> float | None:
     # The second field is the command in parentheses and may hold spaces: count from after it.
     fields = text.rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def machine_cpu_seconds() -> float | None:
+    """Time that all processors together have worked, whoever for."""
+    try:
+        line = Path("/proc/stat").read_text().partition("\n")[0]
+    except OSError:
+        return None
+    user, nice, system, _, _, irq, softirq, *_ = (int(field) for field in line.split()[1:])
+    return (user + nice + system + irq + softirq) / os.sysconf("SC_CLK_TCK")
+
+
+class Processors:
+    """What is used of the machine from now on: by this process, by a server, by all others."""
+
+    def __init__(self, server: int | None) -> None:
+        self._server = server
+        self._before = self._now()
+
+    def used(self) -> tuple[float, float, float | None, float | None]:
+        """Seconds: those that passed, then of processors: own, the server's, others'."""
+        wall, own, server, all_ = (
+            None if after is None or before is None else after - before
+            for before, after in zip(self._before, self._now(), strict=True)
+        )
+        assert wall is not None and own is not None
+        others = None if server is None or all_ is None else max(0.0, all_ - own - server)
+        return wall, own, server, others
+
+    def _now(self) -> tuple[float, float, float | None, float | None]:
+        server = None if self._server is None else cpu_seconds(self._server)
+        return perf_counter(), process_time(), server, machine_cpu_seconds()
+
+
+def wait_until_idle(limit: float) -> bool:
+    """Wait until the machine does next to nothing for two seconds; whether it came to that."""
+    end = perf_counter() + limit
+    while perf_counter() < end:
+        before = machine_cpu_seconds()
+        sleep(IDLE_FOR_S)
+        after = machine_cpu_seconds()
+        if before is None or after is None or after - before < IDLE_SHARE * IDLE_FOR_S:
+            return True
+    return False
+
+
+def resident_mib(pid: int) -> float | None:
+    """Memory of a process that is in RAM now."""
+    try:
+        lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+    except OSError:
+        return None
+    kib = [int(line.split()[1]) for line in lines if line.startswith("VmRSS:")]
+    return round(kib[0] / 1024, 1) if kib else None
 
 
 def file_system(path: Path) -> str:

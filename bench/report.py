@@ -1,42 +1,36 @@
-"""What people get to read: medians over the rounds, ratios within each round, and the table.
+"""What people get to read: medians over the rounds, ratios within each round, and tables.
 
 A round is a mapping from a target's name to the report of `load.py` on it.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from statistics import median
-from typing import Any
+from typing import Any, NamedTuple
 
-Round = dict[str, dict[str, Any]]
-
-GOAL = 0.75
-RATIOS = (("hub", "spine"), ("spine", "klein"), ("hub", "klein"))
-COLUMNS = (
-    ("target", 13),
-    ("per s", 7),
-    ("min..max", 13),
-    ("push ms", 16),
-    ("assign ms", 16),
-    ("commit ms", 15),
-    ("a batch", 9),
-    ("cpu", 6),
-    ("gen", 6),
-    ("errors", 8),
-)
+Report = dict[str, Any]
+Round = dict[str, Report]
+Extent = dict[str, float]
 
 
-def rate(report: dict[str, Any]) -> float:
-    """What a target is compared by: whole lifecycles, or answered pushes where it has no agents."""
-    return float(report["lifecycles_per_s" if report["agents"] else "pushes_per_s"])
+class Column(NamedTuple):
+    """One column of a table: its title, its width, and the cell of a target."""
+
+    title: str
+    width: int
+    cell: Callable[[list[Round], str], str]
 
 
-def ratio(done: Round, over: str, under: str) -> float:
-    """How fast one target is beside another in one round; 0 where the other stood."""
-    return rate(done[over]) / rate(done[under]) if rate(done[under]) else 0.0
+class Figure(NamedTuple):
+    """What targets are compared by, and the ratio that the hub is to keep to the spine."""
+
+    name: str
+    value: Callable[[Report], float]
+    goal: float | None = None
 
 
-def extent(values: list[float], digits: int) -> dict[str, float]:
+def extent(values: Sequence[float], digits: int) -> Extent:
     """Median and limits of a few figures."""
     return {
         "median": round(median(values), digits),
@@ -45,78 +39,116 @@ def extent(values: list[float], digits: int) -> dict[str, float]:
     }
 
 
-def summarize(rounds: list[Round]) -> dict[str, Any]:
-    """The rate of each target, and the ratios, taken in each round so that drift cancels."""
+def at(report: Report, *path: str) -> Any:
+    """One figure of a report, or None where it has none."""
+    value: Any = report
+    for key in path:
+        value = value.get(key) if isinstance(value, dict) else None
+    return value
+
+
+def rate(report: Report) -> float:
+    """Whole lifecycles a second, or answered pushes where there are no agents."""
+    return float(report["lifecycles_per_s" if report["agents"] else "submitted_per_s"])
+
+
+def ratios(
+    rounds: list[Round], figure: Figure, pairs: Sequence[tuple[str, str]]
+) -> dict[str, Extent]:
+    """How one target compares with another, taken in each round so that drift cancels."""
+    found = {}
+    for over, under in pairs:
+        values = [(figure.value(done[over]), figure.value(done[under])) for done in rounds]
+        found[f"{over}/{under}"] = extent([a / b if b else 0.0 for a, b in values], 3)
+    return found
+
+
+def pairs_of(names: Sequence[str]) -> list[tuple[str, str]]:
+    """The comparisons that say something, of those that were measured."""
+    pairs = [("hub", "spine"), ("hub", "spine-lean"), ("spine", "klein"), ("hub", "klein")]
+    pairs += [(name, "spine") for name in names if name.startswith("spine-")]
+    pairs += [(name, "hub") for name in names if name.startswith("hub-")]
+    return [pair for pair in pairs if pair[0] in names and pair[1] in names]
+
+
+def summarize(rounds: list[Round], figures: Sequence[Figure]) -> dict[str, Any]:
+    """For each figure: what each target reached, and the ratios."""
     names = list(rounds[0])
-    pairs = [pair for pair in RATIOS if pair[0] in names and pair[1] in names]
-    if "spine" in names:
-        pairs += [(name, "spine") for name in names if name.startswith("spine-")]
     return {
-        "targets": {name: extent([rate(done[name]) for done in rounds], 1) for name in names},
-        "ratios": {
-            f"{over}/{under}": extent([ratio(done, over, under) for done in rounds], 3)
-            for over, under in pairs
-        },
+        figure.name: {
+            "targets": {
+                name: extent([figure.value(done[name]) for done in rounds], 3) for name in names
+            },
+            "ratios": ratios(rounds, figure, pairs_of(names)),
+        }
+        for figure in figures
     }
 
 
-def middle(rounds: list[Round], name: str, *path: str) -> str:
-    """The median over the rounds of one figure of a report, or a dash where it has none."""
-    found: list[float] = []
-    for done in rounds:
-        value: Any = done[name]
-        for key in path:
-            value = value.get(key) if isinstance(value, dict) else None
-        if value is not None:
-            found.append(value)
-    return f"{median(found):.2f}" if found else "-"
+def middle(*path: str, digits: int = 2) -> Callable[[list[Round], str], str]:
+    """A cell with the median over the rounds of one figure, a dash where there is none."""
+
+    def cell(rounds: list[Round], name: str) -> str:
+        found = [at(done[name], *path) for done in rounds]
+        known = [value for value in found if value is not None]
+        return f"{median(known):.{digits}f}" if known else "-"
+
+    return cell
 
 
-def row(rounds: list[Round], name: str, rates: dict[str, float]) -> list[str]:
-    """The cells of one target, in the order of COLUMNS."""
+def together(*cells: Callable[[list[Round], str], str]) -> Callable[[list[Round], str], str]:
+    """Some figures in one cell."""
 
-    def pair(*path: str) -> str:
-        halves = [middle(rounds, name, *path, which) for which in ("p50", "p99")]
-        return "-" if halves[0] == "-" else " / ".join(halves)
+    def cell(rounds: list[Round], name: str) -> str:
+        found = [part(rounds, name) for part in cells]
+        return "-" if set(found) == {"-"} else " / ".join(found)
 
-    return [
-        name,
-        f"{rates['median']:.0f}",
-        f"{rates['min']:.0f}..{rates['max']:.0f}",
-        pair("push_ms"),
-        pair("assign_ms"),
-        pair("commits", "commit_total_ms"),
-        middle(rounds, name, "commits", "changes_per_commit"),
-        middle(rounds, name, "server_cpu"),
-        middle(rounds, name, "generator_cpu"),
-        str(sum(done[name]["errors"] + done[name]["unfinished"] for done in rounds)),
-    ]
+    return cell
 
 
-def table(rounds: list[Round], summary: dict[str, Any]) -> str:
-    """The figures for people; latencies as median / p99."""
-    widths = [width for _, width in COLUMNS]
-    rows = [[title for title, _ in COLUMNS]]
-    rows += [row(rounds, name, rates) for name, rates in summary["targets"].items()]
+def spread_of(path: str, *which: str) -> Callable[[list[Round], str], str]:
+    """Percentiles of one latency, milliseconds."""
+    return together(*(middle(path, one) for one in which))
+
+
+def rates(rounds: list[Round], name: str) -> str:
+    """Median and limits of the rate."""
+    found = extent([rate(done[name]) for done in rounds], 1)
+    return f"{found['median']:.0f} ({found['min']:.0f}..{found['max']:.0f})"
+
+
+def lost(rounds: list[Round], name: str) -> str:
+    """Errors, and what never came to its end."""
+    return str(sum(done[name]["errors"] + done[name]["unfinished"] for done in rounds))
+
+
+def table(rounds: list[Round], columns: Sequence[Column], notes: Sequence[str]) -> str:
+    """The figures for people."""
+    rows = [[column.title for column in columns]]
+    rows += [[column.cell(rounds, name) for column in columns] for name in rounds[0]]
     lines = [
         "".join(
-            cell.ljust(width) if at == 0 else cell.rjust(width)
-            for at, (cell, width) in enumerate(zip(cells, widths, strict=True))
+            cell.ljust(column.width) if first == 0 else cell.rjust(column.width)
+            for first, (cell, column) in enumerate(zip(cells, columns, strict=True))
         )
         for cells in rows
     ]
-    lines.insert(1, "-" * sum(widths))
-    lines += [
-        "per s: task lifecycles (klein: pushes). ms: median / p99; commit: hand-off to callback.",
-        "cpu, gen: processors used by server and load generator; gen near 1: it was the limit.",
-        "",
-    ]
-    for name, found in summary["ratios"].items():
-        verdict = ""
-        if name == "hub/spine":
-            verdict = f"   goal {GOAL}: {'reached' if found['median'] >= GOAL else 'MISSED'}"
-        between = f"({found['min']:.3f}..{found['max']:.3f})"
-        lines.append(f"{name:<20}{found['median']:>7.3f}   {between}{verdict}")
+    lines.insert(1, "-" * sum(column.width for column in columns))
+    return "\n".join([*lines, *notes])
+
+
+def compared(summary: dict[str, Any], figures: Sequence[Figure]) -> str:
+    """The ratios for people, with the goal where there is one."""
+    lines = []
+    for figure in figures:
+        for name, found in summary[figure.name]["ratios"].items():
+            verdict = ""
+            if figure.goal is not None and name == "hub/spine":
+                reached = found["median"] >= figure.goal
+                verdict = f"   goal {figure.goal}: {'reached' if reached else 'MISSED'}"
+            between = f"({found['min']:.3f}..{found['max']:.3f})"
+            what = f"{name} {figure.name}"
+            lines.append(f"{what:<36}{found['median']:>7.3f}   {between}{verdict}")
     return "\n".join(lines)
 
 

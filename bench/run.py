@@ -19,88 +19,32 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-from measure import file_system
-from report import describe, examples, rate, summarize, table
-from servers import Server, ServerFailed, end_cleanly_on_sigterm
+from load import add_sizes, check_sizes
+from measure import file_system, wait_until_idle
+from pasts import make_past
+from report import Round, compared, describe, examples, rate, summarize, table
+from servers import ServerFailed, end_cleanly_on_sigterm
+from shapes import SHAPES
+from targets import ROOT, TARGETS, turn
 
-HERE = Path(__file__).resolve().parent
-ROOT = HERE.parent
 MEMORY = ("tmpfs", "ramfs")
+MODES = {
+    "push": "single pushes over HTTP as fast as they are answered (the usual one)",
+    "batch": "POST /api/tasks/batch as fast as it goes",
+    "ws": "task_submit over WebSocket as fast as it goes",
+    "latency": "POST /api/tasks at an even pace: until the agent has the task",
+    "history": "push and batch on a hub with many stored tasks, beside an empty one",
+}
 EXAMPLES = """examples:
   python bench/run.py                              hub, spine and Klein floor, three rounds
-  python bench/run.py --only klein,spine           without the hub
+  python bench/run.py --mode batch --only spine    without the hub
   python bench/run.py --rounds 5 --seconds 10 --json bench.json
+  python bench/run.py --mode history --tasks 100000
   python bench/run.py --only spine,spine-1ms,spine-inline     the experiments with the commit
 """
-
-
-class Target(NamedTuple):
-    """One server that can be measured: how to start it, what to load it with, what it is."""
-
-    command: Callable[[Path], list[str]]
-    about: str
-    push_only: bool = False
-    admin_token: bool = False
-
-
-def spine(*extra: str) -> Callable[[Path], list[str]]:
-    """The command for the spine, with its options for the experiments."""
-    return lambda data: [sys.executable, str(HERE / "spine.py"), "0", str(data), *extra]
-
-
-def klein(data: Path) -> list[str]:
-    return [sys.executable, str(HERE / "floor.py"), "0"]
-
-
-def hub(data: Path) -> list[str]:
-    # Not resolved: in a virtual environment the interpreter is a link, and twistd is beside it.
-    twistd = Path(sys.executable).parent / "twistd"
-    listen = ["--listen", "tcp:0:interface=127.0.0.1", "--data-dir", str(data)]
-    return [str(twistd), "-n", "--pidfile=", "agentcom", *listen]
-
-
-TARGETS = {
-    "klein": Target(klein, "a bare Klein route: pushes answered, nothing stored", push_only=True),
-    "spine": Target(spine(), "Klein, Autobahn and the durable batch alone"),
-    "hub": Target(hub, "AgentCom itself", admin_token=True),
-    "spine-1ms": Target(spine("--switch-interval", "1"), "the spine, switch interval 1 ms"),
-    "spine-0.5ms": Target(spine("--switch-interval", "0.5"), "the spine, switch interval 0.5 ms"),
-    "spine-inline": Target(spine("--commit-inline"), "the spine, COMMIT on the reactor thread"),
-}
-DEFAULT = "klein,spine,hub"
-
-
-def measure(name: str, place: Path, options: argparse.Namespace) -> dict[str, Any]:
-    """Start one target, load it once, end it; its report, with its commits where it tells them."""
-    target = TARGETS[name]
-    data = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=place))
-    env = {
-        "PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH", "")]))
-    }
-    with Server(target.command(data), data / "server.log", env) as server:
-        load = [sys.executable, str(HERE / "load.py")]
-        load += ["--url", server.url, "--pid", str(server.pid)]
-        for option in ("connections", "agents", "warmup", "seconds"):
-            load += [f"--{option}", str(getattr(options, option))]
-        if target.push_only:
-            load.append("--push-only")
-        if target.admin_token:
-            load += ["--admin-token-file", str(data / "admin.token")]
-        limit = options.warmup + options.seconds + 60
-        done = subprocess.run(load, capture_output=True, text=True, timeout=limit, check=False)
-    if done.returncode != 0:
-        log = (data / "server.log").read_text(errors="replace")[-2000:]
-        raise ServerFailed(f"load on {name} failed:\n{done.stderr[-2000:]}\nserver:\n{log}")
-    report: dict[str, Any] = json.loads(done.stdout)
-    commits = data / "commits.json"
-    if commits.exists():
-        report["commits"] = json.loads(commits.read_text())
-    shutil.rmtree(data)
-    return report
 
 
 def machine(place: Path) -> dict[str, Any]:
@@ -119,32 +63,46 @@ def machine(place: Path) -> dict[str, Any]:
 
 
 def parse() -> argparse.Namespace:
-    targets = "\n".join(f"  {name:<13}{target.about}" for name, target in TARGETS.items())
+    shown = [f"  {name:<13}{about}" for name, about in MODES.items()]
+    shown += ["", "targets:", *(f"  {name:<13}{one.about}" for name, one in TARGETS.items())]
     parser = argparse.ArgumentParser(
         description="Measure the hub beside its floors: whole task lifecycles a second.",
-        epilog=f"targets:\n{targets}\n\n{EXAMPLES}",
+        epilog="modes:\n" + "\n".join(shown) + f"\n\n{EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--only", default=DEFAULT, help=f"targets, by comma (default {DEFAULT})")
-    parser.add_argument("--rounds", type=int, default=3, help="turns of each target (default 3)")
-    parser.add_argument("--connections", type=int, default=32, help="pushers (default 32)")
-    parser.add_argument("--agents", type=int, default=32, help="agents (default 32)")
+    parser.add_argument("--mode", choices=MODES, default="push", help="what is measured (push)")
+    parser.add_argument("--only", help="targets, by comma (default: what the mode compares)")
+    parser.add_argument("--rounds", type=int, default=3, help="turns of each target (3)")
+    add_sizes(parser)
+    parser.add_argument("--tasks", type=int, default=1_000_000, help="of history (1000000)")
     parser.add_argument(
-        "--warmup", type=float, default=2.0, help="seconds not measured (default 2)"
+        "--wait-idle",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="before each turn, wait so long for a machine that does nothing else (0)",
     )
-    parser.add_argument("--seconds", type=float, default=8.0, help="seconds measured (default 8)")
     parser.add_argument(
         "--work-dir", type=Path, help="where data directories are made (a real disk)"
     )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write JSON there, not to stdout")
     options = parser.parse_args()
-    options.only = [name.strip() for name in options.only.split(",") if name.strip()]
+    only = options.only or ",".join(SHAPES[options.mode].targets)
+    options.only = [name.strip() for name in only.split(",") if name.strip()]
     if unknown := [name for name in options.only if name not in TARGETS]:
         parser.error(f"unknown target {unknown[0]}; known: {', '.join(TARGETS)}")
-    if not options.only or options.rounds < 1:
-        parser.error("nothing to measure")
+    if not options.only or not 1 <= options.rounds <= 100:
+        parser.error("nothing to measure, or too often (at most 100 rounds)")
+    if options.mode != "push" and (no := [n for n in options.only if TARGETS[n].push_only]):
+        parser.error(f"{no[0]} can only be measured with --mode push")
+    if not 0 <= options.tasks <= 10_000_000 or not 0 <= options.wait_idle <= 600:
+        parser.error("--tasks goes from 0 to 10000000, --wait-idle to 600")
     if options.work_dir is not None and not options.work_dir.is_dir():
         parser.error(f"--work-dir {options.work_dir} is not a directory")
+    for mode in SHAPES[options.mode].loads:
+        check_sizes(parser, argparse.Namespace(**{**vars(options), "mode": mode}))
+    # To read what waits takes seconds for a million tasks.
+    options.start_limit = 20 + options.tasks / 10_000
     return options
 
 
@@ -157,34 +115,65 @@ def working_directory(wanted: Path | None) -> Path:
     sys.exit("bench: this needs a directory on a disk, not in memory; give --work-dir")
 
 
+def measure(work: Path, options: argparse.Namespace) -> dict[str, list[Round]]:
+    """All rounds, by the mode of the load; a target with a past keeps its data between them."""
+    loads = SHAPES[options.mode].loads
+    rounds: dict[str, list[Round]] = {mode: [] for mode in loads}
+    pasts = {}
+    for name in options.only:
+        if TARGETS[name].past:
+            say(f"filling {name} with {options.tasks} tasks")
+            pasts[name] = make_past(name, work, options)
+            say(f" {pasts[name].seconds} s, {pasts[name].mib} MiB\n")
+    for number in range(options.rounds):
+        done: dict[str, Round] = {mode: {} for mode in loads}
+        for name in options.only:
+            say(f"round {number + 1}/{options.rounds}: {name}")
+            if options.wait_idle and not wait_until_idle(options.wait_idle):
+                say(" (the machine is busy)")
+            past = pasts.get(name)
+            data = past.data if past else Path(tempfile.mkdtemp(prefix=f"{name}-", dir=work))
+            for mode, report in turn(name, data, loads, options).items():
+                done[mode][name] = report
+                say(f" {rate(report):.0f}/s")
+            say("\n")
+            if past is None:
+                shutil.rmtree(data)
+        for mode in loads:
+            rounds[mode].append(done[mode])
+    return rounds
+
+
+def say(text: str) -> None:
+    print(text, end="", file=sys.stderr, flush=True)
+
+
 def main() -> None:
     options = parse()
     end_cleanly_on_sigterm()
     place = working_directory(options.work_dir)
-    report: dict[str, Any] = {"machine": machine(place), "rounds": []}
+    shape = SHAPES[options.mode]
+    report: dict[str, Any] = {"mode": options.mode, "machine": machine(place)}
     with tempfile.TemporaryDirectory(prefix="agentcom-bench-", dir=place) as work:
-        for number in range(options.rounds):
-            done = {}
-            for name in options.only:
-                turn = f"round {number + 1}/{options.rounds}: {name}"
-                print(turn, end=" ", file=sys.stderr, flush=True)
-                try:
-                    done[name] = measure(name, Path(work), options)
-                except (ServerFailed, subprocess.TimeoutExpired) as failure:
-                    sys.exit(f"\nbench: {failure}")
-                print(f"{rate(done[name]):.0f}/s", file=sys.stderr)
-            report["rounds"].append(done)
-    report["summary"] = summarize(report["rounds"])
-    kinds = f"{options.connections} connections, {options.agents} agents"
-    print(describe(report["machine"], f"{kinds}, {options.rounds} x {options.seconds:g} s"))
-    print(table(report["rounds"], report["summary"]))
+        try:
+            rounds = measure(Path(work), options)
+        except (ServerFailed, subprocess.TimeoutExpired) as failure:
+            sys.exit(f"\nbench: {failure}")
+    report["rounds"] = rounds
+    report["summary"] = {mode: summarize(found, shape.figures) for mode, found in rounds.items()}
+    for mode, found in rounds.items():
+        first = next(reversed(found[0].values()))
+        load = f"{mode}: {first['connections']} connections, {options.agents} agents"
+        print(describe(report["machine"], f"{load}, {options.rounds} x {options.seconds:g} s"))
+        print(table(found, shape.columns, shape.notes), end="\n\n")
+        print(compared(report["summary"][mode], shape.figures), end="\n\n")
     text = json.dumps(report, indent=2)
     if options.json:
         options.json.write_text(text + "\n")
     else:
-        print("\n" + text)
-    if bad := examples(report["rounds"]):
-        sys.exit("\nbench: not every push came to its end:\n" + "\n".join(bad))
+        print(text)
+    if bad := [line for found in rounds.values() for line in examples(found)]:
+        sys.exit("\nbench: not everything came to its end:\n" + "\n".join(bad))
 
 
 if __name__ == "__main__":

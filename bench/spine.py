@@ -11,155 +11,113 @@ SIGTERM: how long its commits took is then in DATA_DIR/commits.json.
 from __future__ import annotations
 
 import argparse
-import secrets
 import sys
-import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 import msgspec
 from autobahn.twisted.resource import WebSocketResource
 from autobahn.twisted.websocket import WebSocketServerFactory, WebSocketServerProtocol
-from batch import Batches, Change, open_database
+from batch import Batches, open_database
 from klein import Klein
+from lean import Lean, OrderedIds
 from measure import spread
+from spine_tasks import Asked, AskedMany, Frame, Submitted, Tasks, encode, random_id
 from stack import QuietSite, like_the_hub, serve
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorFromThreads
 from twisted.web.iweb import IRequest
 from twisted.web.resource import Resource
 
-EMPTY = "{}"
-encode = msgspec.json.Encoder().encode
-
-
-class Push(msgspec.Struct):
-    """The body of POST /api/admin/push-task."""
-
-    agent_id: str
-    description: str
-    metadata: msgspec.Raw = msgspec.Raw(b"{}")
-
-
-class Frame(msgspec.Struct):
-    """Any frame from an agent: one Struct for all is what a decoder without checks needs."""
-
-    type: str
-    agent_id: str = ""
-    task_id: str = ""
-    generation: int = 1
-    result: msgspec.Raw = msgspec.Raw(b"null")
-
-
-decode_push = msgspec.json.Decoder(Push).decode
+ADMIN = "admin"
+decode_asked = msgspec.json.Decoder(Asked).decode
+decode_many = msgspec.json.Decoder(AskedMany).decode
 decode_frame = msgspec.json.Decoder(Frame).decode
 
 
-class Assign(msgspec.Struct, tag="task_assign"):
-    """The frame that hands a task to its agent, with the fields that the hub sends."""
-
-    task_id: str
-    description: str
-    metadata: msgspec.Raw
-    assigned_at: int
-    submitted_at: int
-    generation: int = 1
-    attempt: int = 1
-    priority: str = "normal"
-    submitted_by: str = "admin"
-
-
-class Ack(msgspec.Struct, tag="task_ack"):
-    """The answer to a report, sent after its commit."""
-
-    task_id: str
-    status: str
-
-
 class AgentConnection(WebSocketServerProtocol):
-    """One agent's socket; it puts itself into the factory's map when it identifies."""
+    """One socket; it puts itself into the map when it identifies."""
 
     agent_id = ""
 
     def onMessage(self, payload: bytes, isBinary: bool) -> None:
         frame = decode_frame(payload)
-        if frame.type == "task_accepted":
-            self._report(frame, "working", "accepted", None, EMPTY)
-        elif frame.type == "task_complete":
-            result = bytes(frame.result).decode()
-            self._report(frame, "completed", "complete", result, '{"result":' + result + "}")
+        tasks: Tasks = self.factory.tasks
+        if frame.type == "task_submit":
+            ref = frame.ref
+
+            def said(ids: Sequence[str], now: int) -> None:
+                self.sendMessage(encode(Submitted(ref, ids[0])))
+
+            tasks.add((Asked(frame.description),), self.agent_id, said)
         elif frame.type == "identify":
             self.agent_id = frame.agent_id
-            self.factory.agents[frame.agent_id] = self
+            tasks.connect(frame.agent_id, self.sendMessage, frame.slots)
             self.sendMessage(encode({"type": "identified", "agent_id": frame.agent_id}))
+        else:
+            tasks.report(self.agent_id, frame, self.sendMessage)
 
-    def _report(
-        self, frame: Frame, status: str, word: str, result: str | None, payload: str
-    ) -> None:
-        now = time.time_ns() // 1_000_000
-        task_id = frame.task_id
-        generation = frame.generation
-        self.factory.batches.add(
-            Change(
-                None,
-                (status, generation, result, now, task_id),
-                (("task_" + word, task_id, self.agent_id, generation, now, payload),),
-                lambda: self.sendMessage(encode(Ack(task_id, word))),
-            )
-        )
+
+class LeanConnection(Lean, AgentConnection):  # type: ignore[misc]  # the mix is meant
+    """The same with the hub's shortcuts through Autobahn."""
 
 
 class AgentFactory(WebSocketServerFactory):
-    """Autobahn's factory with the map from agent id to open socket."""
+    """Autobahn's factory with the tasks beside it."""
 
-    protocol = AgentConnection
-
-    def __init__(self, batches: Batches) -> None:
-        super().__init__()
+    def __init__(self, tasks: Tasks, lean: bool) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # Autobahn
         like_the_hub(self)
-        self.batches = batches
-        self.agents: dict[str, AgentConnection] = {}
+        self.protocol = LeanConnection if lean else AgentConnection
+        self.tasks = tasks
 
 
-def push_app(agents: AgentFactory, batches: Batches) -> Klein:
-    """The one route: the task and its first two events join the batch, the rest comes after."""
+Answer = Callable[[Sequence[str], int], object]
+Answered = Deferred[bytes]
+
+
+def tasks_app(tasks: Tasks) -> Klein:
+    """The routes: tasks join the batch, all else comes after."""
     app = Klein()
 
-    @app.route("/admin/push-task", methods=["POST"])
-    def push(request: IRequest) -> Deferred[bytes]:
-        body = decode_push(request.content.read())
-        task_id = "task-" + secrets.token_hex(8)
-        agent_id = body.agent_id
-        now = time.time_ns() // 1_000_000
-        answer: Deferred[bytes] = Deferred()
+    def submit(request: IRequest, code: int, asked: Sequence[Asked], answer: Answer) -> Answered:
+        deferred: Answered = Deferred()
 
-        def committed() -> None:
+        def said(ids: Sequence[str], now: int) -> None:
+            request.setResponseCode(code)
             request.setHeader(b"content-type", b"application/json")
-            answer.callback(encode({"status": "pushed", "task_id": task_id, "agent_id": agent_id}))
-            assign = Assign(task_id, body.description, body.metadata, now, now)
-            agents.agents[agent_id].sendMessage(encode(assign))
+            deferred.callback(encode(answer(ids, now)))
 
-        metadata = bytes(body.metadata).decode()
-        batches.add(
-            Change(
-                (task_id, "assigned", agent_id, body.description, metadata, "admin", now, now),
-                None,
-                (
-                    ("task_submitted", task_id, None, 0, now, '{"submitted_by":"admin"}'),
-                    ("task_assigned", task_id, agent_id, 1, now, '{"attempt":1}'),
-                ),
-                committed,
-            )
+        tasks.add(asked, ADMIN, said)
+        return deferred
+
+    @app.route("/admin/push-task", methods=["POST"])
+    def push(request: IRequest) -> Answered:
+        body = decode_asked(request.content.read())
+        said = {"status": "pushed", "task_id": "", "agent_id": body.agent_id}
+        return submit(request, 200, (body,), lambda ids, now: {**said, "task_id": ids[0]})
+
+    @app.route("/tasks", methods=["POST"])
+    def one(request: IRequest) -> Answered:
+        body = decode_asked(request.content.read())
+        said = {"status": "queued", "task_id": "", "priority": "normal", "created_at": 0}
+        return submit(
+            request, 201, (body,), lambda ids, now: {**said, "task_id": ids[0], "created_at": now}
         )
-        return answer
+
+    @app.route("/tasks/batch", methods=["POST"])
+    def many(request: IRequest) -> Answered:
+        body = decode_many(request.content.read())
+        return submit(request, 201, body.tasks, lambda ids, now: {"task_ids": ids})
 
     return app
 
 
-def site(agents: AgentFactory, batches: Batches) -> QuietSite:
-    """One port for both: the route under /api, the agents under /ws."""
+def site(agents: AgentFactory, tasks: Tasks) -> QuietSite:
+    """One port for both: the routes under /api, the agents under /ws."""
     root = Resource()
-    root.putChild(b"api", push_app(agents, batches).resource())
+    root.putChild(b"api", tasks_app(tasks).resource())
     root.putChild(b"ws", WebSocketResource(agents))
     return QuietSite(root)
 
@@ -190,6 +148,12 @@ def main() -> None:
         action="store_true",
         help="COMMIT on the reactor thread, for the experiment",
     )
+    parser.add_argument(
+        "--lean", action="store_true", help="the hub's shortcuts through Autobahn, likewise"
+    )
+    parser.add_argument(
+        "--ordered-ids", action="store_true", help="task ids that grow with time, likewise"
+    )
     options = parser.parse_args()
     if options.switch_interval:
         sys.setswitchinterval(options.switch_interval / 1000)
@@ -201,9 +165,10 @@ def main() -> None:
         cast(IReactorFromThreads, reactor).callFromThread,
         options.commit_inline,
     )
-    agents = AgentFactory(batches)
+    tasks = Tasks(batches, OrderedIds() if options.ordered_ids else random_id)
+    agents = AgentFactory(tasks, options.lean)
     agents.startFactory()
-    serve(reactor, site(agents, batches), options.port)
+    serve(reactor, site(agents, tasks), options.port)
     batches.close()
     (options.data_dir / "commits.json").write_bytes(encode(commit_report(batches)))
 

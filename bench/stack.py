@@ -25,7 +25,7 @@ class QuietSite(Site):
     """A `Site` without an access log, and without the email package looking at every POST."""
 
     def __init__(self, resource: IResource) -> None:
-        super().__init__(resource, parsePOSTFormSubmission=False)
+        super().__init__(resource, parsePOSTFormSubmission=False)  # type: ignore[no-untyped-call]  # Twisted
 
     def log(self, request: Request) -> None:
         """Write nothing: formatting the line would cost as much as a small answer."""

@@ -1,0 +1,47 @@
+"""The hub's ways around what is slow, for the spine: experiments that `run.py` compares.
+
+With them the spine does its work as the hub does, so the distance that is left between the two is
+the hub's own logic. Without them the spine is what Klein and Autobahn give.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from typing import Any
+
+from agentcom.ws.shortcuts import PlainFrames, text_frame
+
+RANDOM_BITS = 22
+
+
+class Lean:
+    """The hub's shortcuts through Autobahn, to be mixed into one of its protocols."""
+
+    _plain: PlainFrames | None = None
+
+    def onOpen(self) -> None:
+        self._plain = PlainFrames(self)
+
+    def dataReceived(self: Any, data: bytes) -> None:
+        rest = data if self._plain is None else self._plain.take(data)
+        if rest:
+            self._dataReceived(rest)
+
+    def sendMessage(self: Any, payload: bytes) -> None:
+        self.transport.write(text_frame(payload))
+
+
+class OrderedIds:
+    """Task ids that grow with time: those that are made together are neighbours in an index.
+
+    As long as others: 42 bits of milliseconds and 22 random ones, and never one twice.
+    """
+
+    def __init__(self) -> None:
+        self._last = 0
+
+    def __call__(self) -> str:
+        now = time.time_ns() // 1_000_000 << RANDOM_BITS | secrets.randbits(RANDOM_BITS)
+        self._last = max(self._last + 1, now)
+        return f"task-{self._last:016x}"
