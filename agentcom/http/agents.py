@@ -77,15 +77,7 @@ class AgentRoutes:
         shown: dict[str, Any] = {"agent_id": agent_id, "state": "away"}
         if link is not None:
             shown = {**self._hub.info(link), **link.newest}
-        shown["tasks"] = [
-            {
-                "task_id": task.id,
-                "status": task.status,
-                "generation": task.generation,
-                "progress": task.progress,
-            }
-            for task in self._hub.tasks_of(agent_id, TASKS_SHOWN)
-        ]
+        shown["tasks"] = self._hub.overview.tasks_of(agent_id, TASKS_SHOWN)
         return Answer(200, shown)
 
     def message(self, call: Call) -> Answer:

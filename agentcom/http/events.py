@@ -59,6 +59,8 @@ class Stream:
         self._over = False
         self._alive: IDelayedCall | None = None
         self._subscription = event_log.subscribe(self._wake, self._live)
+        # Asked for the oldest that there are: what lies between them is no gap.
+        self._walks_old = event_log.missed(seq) is not None
 
     def start(self) -> None:
         """Send what the client has not seen, and go on."""
@@ -88,6 +90,13 @@ class Stream:
     def _wake(self) -> None:
         if self._reading or self._paused or self._over:
             return
+        missed = self._log.missed(self._seq)
+        if missed is None:
+            self._walks_old = False
+        elif not self._walks_old:
+            # It was slow while events were forgotten.
+            self._request.write(gap_lines(self._log, missed, self._log.cursor(self._seq)))
+            self._seq = missed.first - 1
         self._reading = True
         self._log.after(self._seq).addCallbacks(self._got, self._broken)
 
@@ -131,6 +140,13 @@ class Stream:
         if self._alive is not None and self._alive.active():
             self._alive.cancel()
         self._done()
+
+
+def gap_lines(log: EventLog, gap: Gap, cursor: str | None) -> bytes:
+    """The event that tells a client that some are missing, with where it goes on."""
+    told = {"first": log.cursor(gap.first), "last": log.cursor(log.last_seq), "cursor": cursor}
+    goes_on = log.cursor(max(gap.first - 1, 0)).encode()
+    return b"id: %s\nevent: gap\ndata: %s\n\n" % (goes_on, encode(told))
 
 
 class EventRoutes:
@@ -179,18 +195,13 @@ class EventRoutes:
             raise Unauthorized
         request.setHeader(b"content-type", EVENT_STREAM)
         request.setHeader(b"cache-control", b"no-store")
-        gap = b""
+        log = self._hub.events
         if isinstance(start, Gap):
-            log = self._hub.events
-            told = {
-                "first": log.cursor(start.first),
-                "last": log.cursor(log.last_seq),
-                "cursor": cursor,
-            }
-            gap = b"event: gap\ndata: %s\n" % encode(told)
+            request.write(gap_lines(log, start, cursor))
             start = max(start.first - 1, 0)
-        # A client that is cut before the first event must know where it stood.
-        request.write(b"id: %s\n%s\n" % (self._hub.events.cursor(start).encode(), gap))
+        else:
+            # A client that is cut before the first event must know where it stood.
+            request.write(b"id: %s\n\n" % log.cursor(start).encode())
         stream: Stream
         stream = Stream(
             request,

@@ -89,7 +89,7 @@ class TaskRoutes:
 
     async def stats(self, call: Call) -> Answer:
         """How many tasks there are, by status and by priority."""
-        return Answer(200, await self._hub.stats())
+        return Answer(200, await self._hub.overview.stats())
 
     async def get(self, call: Call) -> Answer:
         """One task."""

@@ -16,11 +16,11 @@ from agentcom.core import events
 from agentcom.core.changes import Retry
 from agentcom.core.events import Draft, payload
 from agentcom.core.state import Status, Task
-from agentcom.errors import InvalidState, TaskNotFound
+from agentcom.errors import AgentComError, InvalidState, TaskNotFound
 from agentcom.hub.dispatch import Dispatch
 from agentcom.hub.eventlog import EventLog
 from agentcom.hub.ledger import Ledger
-from agentcom.store.interface import Store, TaskFilter, Unit
+from agentcom.store.interface import Store, TaskFilter, TaskPage, Unit
 from agentcom.wire.tasks import ChooseDeadLetters
 
 AT_A_TIME = 50
@@ -35,6 +35,7 @@ class Archive:
 
     :param now: Unix milliseconds.
     :param check_open: raises when nothing new can be kept.
+    :param check_room: raises where so many more may not wait.
     """
 
     log = Logger()
@@ -47,6 +48,7 @@ class Archive:
         event_log: EventLog,
         now: Callable[[], int],
         check_open: Callable[[], None],
+        check_room: Callable[[int], None],
     ) -> None:
         self._store = store
         self._ledger = ledger
@@ -54,6 +56,7 @@ class Archive:
         self._event_log = event_log
         self._now = now
         self._check_open = check_open
+        self._check_room = check_room
         self._lock = DeferredLock()
 
     async def retry(self, task_id: str, by: str) -> Task:
@@ -126,26 +129,34 @@ class Archive:
         done = 0
         before: int | None = None
         while True:
-            async with self._alone():
-                page = await self._store.tasks(
-                    TaskFilter(
-                        status=Status.DEAD_LETTER,
-                        agent_id=choice.agent_id,
-                        priority=None if choice.priority is None else choice.priority.value,
-                        submitted_by=choice.submitted_by,
-                        last_error=choice.last_error,
-                        task_ids=choice.task_ids,
-                        before=before,
-                        limit=AT_A_TIME,
-                    )
-                )
-                step(page.tasks)
-                await self._ledger.settled()
+            try:
+                page = await self._step(choice, before, step)
+            except AgentComError as e:
+                # What was done stays done, and is told.
+                e.fields["done"] = done
+                raise
             done += len(page.tasks)
             before = page.next
             if before is None:
                 named = 0 if choice.task_ids is None else len(set(choice.task_ids))
                 return done, max(0, named - done)
+
+    async def _step(self, choice: ChooseDeadLetters, before: int | None, step: Step) -> TaskPage:
+        wanted = TaskFilter(
+            status=Status.DEAD_LETTER,
+            agent_id=choice.agent_id,
+            priority=None if choice.priority is None else choice.priority.value,
+            submitted_by=choice.submitted_by,
+            last_error=choice.last_error,
+            task_ids=choice.task_ids,
+            before=before,
+            limit=AT_A_TIME,
+        )
+        async with self._alone():
+            page = await self._store.tasks(wanted)
+            step(page.tasks)
+            await self._ledger.settled()
+            return page
 
     async def _dead_letter(self, task_id: str) -> Task:
         live = self._ledger.peek(task_id)
@@ -157,6 +168,7 @@ class Archive:
         return task
 
     def _retry(self, tasks: list[Task], by: str) -> None:
+        self._check_room(len(tasks))
         with self._dispatch.together():
             for task in tasks:
                 self._ledger.revive(task, Retry(by))

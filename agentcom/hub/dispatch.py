@@ -19,6 +19,7 @@ from agentcom.core.changes import Assign
 from agentcom.core.state import Status, Task
 from agentcom.core.task import expired
 from agentcom.hub.agenda import Agenda
+from agentcom.hub.delays import Delays
 from agentcom.hub.holdings import Holdings
 from agentcom.hub.interventions import Interventions
 from agentcom.hub.ledger import Ledger
@@ -62,11 +63,11 @@ class Dispatch:
         self.queue = Queue()
         self.holdings = Holdings(roster, agenda)
         self._staff = Staff(roster, self.holdings, self.queue)
+        self._delays = Delays(self.queue, agenda, now, self.match)
         self._later: dict[Group, None] | None = None
+        self._giving = False
         ledger.parked_in(self.queue)
-        agenda.on("ready", lambda _: self.ripen())
         agenda.on("again", lambda _: self._match_all())
-        agenda.every_tick(self.ripen)
 
     def open(self) -> None:
         """Begin to assign."""
@@ -83,7 +84,7 @@ class Dispatch:
             self.queue.add(task, self._staff.group(task.pinned, task.needs), now)
             if task.agent_id is not None:
                 self.holdings.of(task.agent_id).lost.add(task.id)
-        self._plan_ripening()
+        self._delays.plan()
 
     # -- agents ---------------------------------------------------------
 
@@ -130,23 +131,18 @@ class Dispatch:
             agent_id = self._staff.first(group)
             if agent_id is None or not self._give(agent_id):
                 return
+            self._staff.has_room(agent_id)
 
     def _match_all(self) -> None:
         for group in list(self.queue.groups()):
             self.match(group)
-        self._plan_ripening()
+        self._delays.plan()
 
     def offer(self, agent_id: str) -> None:
         """An agent may have room: give it what waits, as far as it may have more."""
         while self._give(agent_id):
             pass
         self._staff.has_room(agent_id)
-
-    def ripen(self) -> None:
-        """Give out what was delayed and is due."""
-        for group in self.queue.ripen(self._now()):
-            self.match(group)
-        self._plan_ripening()
 
     def _give(self, agent_id: str) -> bool:
         """Assign one task to an agent, if it may have one and one waits for it."""
@@ -178,7 +174,11 @@ class Dispatch:
         if holding.probing:
             holding.probing = False
             holding.trial = task_id
-        new = self._ledger.change(task_id, Assign(agent_id), lambda: self.send(new, link))
+        self._giving = True
+        try:
+            new = self._ledger.change(task_id, Assign(agent_id), lambda: self.send(new, link))
+        finally:
+            self._giving = False
         return True
 
     def moved(self, old: Task | None, new: Task) -> None:
@@ -192,11 +192,14 @@ class Dispatch:
                 self.holdings.release(old)
             elif old.id in self.queue:
                 self.queue.remove(old.id, served=is_held)
+                self._delays.end(old.id)
                 self._staff.trim()
                 self.holdings.waits_no_more(old.id, old.agent_id)
         if is_held:
             self.holdings.take(new)
-            self._staff.has_room(new.agent_id or "")
+            if not self._giving:
+                # A push, or one that is taken up again: what room is left is told.
+                self._staff.has_room(new.agent_id or "")
         elif new.status is Status.QUEUED:
             self._wait(new)
         if was_held and old is not None and old.agent_id is not None:
@@ -205,15 +208,11 @@ class Dispatch:
     def _wait(self, task: Task) -> None:
         group = self._staff.group(task.pinned, task.needs)
         self.holdings.waits(task)
-        if self.queue.add(task, group, self._now()):
+        now = self._now()
+        if self.queue.add(task, group, now):
             self.match(group)
         else:
-            self._plan_ripening()
-
-    def _plan_ripening(self) -> None:
-        due = self.queue.next_ready()
-        if due is not None:
-            self._agenda.after("ready", "", max(0.0, (due - self._now()) / 1000))
+            self._delays.begin(task, now)
 
     def send(self, task: Task, link: Link) -> None:
         """Send an assignment, unless the world has moved on since."""

@@ -90,6 +90,10 @@ class EventLog:
         """Events up to this one may be missing from now on."""
         self._pruned_seq = max(self._pruned_seq, seq)
 
+    def missed(self, seq: int) -> Gap | None:
+        """Whether events after this one may have been forgotten meanwhile."""
+        return Gap(self._pruned_seq + 1) if seq < self._pruned_seq else None
+
     def cursor(self, seq: int) -> str:
         """The cursor that stands after an event."""
         return f"{self.epoch}:{seq}"

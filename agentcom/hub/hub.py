@@ -17,7 +17,6 @@ from agentcom.core import events
 from agentcom.core.agent import Agent
 from agentcom.core.events import Draft
 from agentcom.core.ids import Ids
-from agentcom.core.state import Status, Task
 from agentcom.errors import HubStopping, StoreUnavailable
 from agentcom.hub.agenda import Agenda
 from agentcom.hub.archive import Archive
@@ -31,6 +30,7 @@ from agentcom.hub.ledger import Ledger
 from agentcom.hub.limits import TimeLimits
 from agentcom.hub.link import Link, Roster
 from agentcom.hub.messaging import Messaging
+from agentcom.hub.overview import Overview
 from agentcom.hub.presence import Presence
 from agentcom.hub.pushes import Pushes
 from agentcom.hub.reports import Reports
@@ -56,7 +56,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     """What can be set of a hub.
 
     :ivar presence_limit: see :class:`.presence.Presence`.
-    :ivar max_queued: tasks that may wait; each takes some 350 bytes of memory.
+    :ivar max_queued: tasks that may wait; each takes some 350 bytes of memory,
+        one whose needs no other task shares some 2 KB.
     :ivar retain_s: seconds that ended tasks are kept, ``None`` for ever.
     """
 
@@ -113,7 +114,16 @@ class Hub:
             ledger, dispatch, keys, ids, self.now, self.check_open, settings.max_queued
         )
         self.tasks = Tasks(store, ledger, over, willingness, self.check_running)
-        self.archive = Archive(store, ledger, dispatch, self.events, self.now, self.check_open)
+        self.archive = Archive(
+            store,
+            ledger,
+            dispatch,
+            self.events,
+            self.now,
+            self.check_open,
+            self.submissions.check_room,
+        )
+        self.overview = Overview(store, ledger, dispatch)
         self.explain = Explain(
             store, ledger, dispatch, roster, self.agenda, self.auth, self.now, self._turn
         )
@@ -234,21 +244,3 @@ class Hub:
         self.dispatch.left(agent_id)
         self.returning.disconnected(agent_id)
         self.presence.left(agent_id)
-
-    # -- tasks ----------------------------------------------------------
-
-    def tasks_of(self, agent_id: str, most: int) -> list[Task]:
-        """What an agent has, and some of what waits for it alone."""
-        queue, ledger = self.dispatch.queue, self.ledger
-        ids = self.dispatch.holdings.running(agent_id)[:most]
-        for group in queue.pinned_to(agent_id):
-            ids += queue.some_of(group, most - len(ids))
-        return [task for task in map(ledger.peek, ids) if task is not None]
-
-    async def stats(self) -> dict[str, dict[str, int]]:
-        """How many tasks there are of each status, and wait at each priority."""
-        counts = await self.store.counts()
-        return {
-            "by_status": {status.value: counts.get(status.value, 0) for status in Status},
-            "by_priority": self.dispatch.queue.by_priority(),
-        }

@@ -102,6 +102,7 @@ class Ledger:
 
     :param now: Unix milliseconds.
     :ivar live: those in memory whole: all that agents hold, and queued ones.
+    :ivar forgotten: how many ended ones were deleted.
     """
 
     def __init__(self, store: Store, clock: IReactorTime, now: Callable[[], int]) -> None:
@@ -109,6 +110,7 @@ class Ledger:
         self._clock = clock
         self._now = now
         self.live: dict[str, Task] = {}
+        self.forgotten = 0
         self._ended: OrderedDict[str, Task] = OrderedDict()
         self._progress: dict[str, Progress] = {}
         self._listeners: list[Moved] = []
@@ -119,8 +121,8 @@ class Ledger:
     def on_move(self, moved: Moved) -> None:
         """Hear of each change of a task: the old state (``None``: new), the new.
 
-        Listeners hear it in the order in which they came; one may change
-        tasks itself, so the ones after it may hear of later changes first.
+        In the order in which listeners came; one may change tasks itself, so
+        the ones after it may hear of later changes first.
         """
         self._listeners.append(moved)
 
@@ -136,16 +138,14 @@ class Ledger:
 
     def get(self, task_id: str) -> Task | None:
         """A task that has not ended; one that is parked is read back."""
-        task = self.peek(task_id)
-        if task is not None and task_id not in self.live:
+        if (task := self.peek(task_id)) is not None and task_id not in self.live:
             self.live[task_id] = task
             self._warm.put(task)
         return task
 
     def peek(self, task_id: str) -> Task | None:
         """Like :meth:`get`, to look at only: what is parked stays so."""
-        task = self.live.get(task_id)
-        if task is None and task_id in self._waiting:
+        if (task := self.live.get(task_id)) is None and task_id in self._waiting:
             task = self._store.fetch(task_id)
         return task
 
@@ -154,8 +154,7 @@ class Ledger:
 
         :raises KeyError: it has.
         """
-        task = self.get(task_id)
-        if task is None:
+        if (task := self.get(task_id)) is None:
             raise KeyError(task_id)
         return task
 
@@ -177,6 +176,7 @@ class Ledger:
 
     def forget(self, task_id: str) -> None:
         """An ended task is deleted."""
+        self.forgotten += 1
         self._ended.pop(task_id, None)
 
     @contextmanager
@@ -195,7 +195,7 @@ class Ledger:
     def change(self, task_id: str, change: Change, then: Callable[[], None] | None = None) -> Task:
         """Change a live task; ``then`` runs after the commit.
 
-        What the change makes room for may be assigned before this returns.
+        What it makes room for may be assigned before this returns.
 
         :raises IllegalTransition: the task's status does not allow it.
         """

@@ -113,7 +113,7 @@ class TimeLimits:
                     ended += 1
             except Exception:
                 self.log.failure("while ending task {task_id}, which expired", task_id=task_id)
-        if len(found) < AT_A_TIME or not ended:
+        if len(found) < AT_A_TIME or not ended or not self._dispatch.is_open:
             self._sweeping = False
         else:
             # Not before these are on disk, or the next look finds them again.

@@ -49,8 +49,14 @@ class Lookup:
         return done
 
     def _look(self, task_id: str) -> None:
+        forgotten = self._ledger.forgotten
+
         def found(task: Task | None) -> None:
-            if task is not None and not task.status.ended and self._ledger.get(task_id) is None:
+            if forgotten != self._ledger.forgotten:
+                # It may have been deleted while it was read.
+                self._ledger.settled().addCallback(lambda _: self._look(task_id))
+                return
+            if task is not None and not task.status.ended and self._ledger.peek(task_id) is None:
                 # It has ended in memory, and the store does not know yet.
                 self._ledger.settled().addCallback(lambda _: self._look(task_id))
                 return

@@ -11,9 +11,9 @@ clock.  :mod:`.dispatch` asks it, and follows the ledger with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from heapq import heapify, heappop, heappush, heapreplace
-from itertools import chain, islice
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -71,8 +71,8 @@ class Group:
     :ivar count: how many wait, delayed ones included.
     :ivar ready: how many may be given to somebody now.
     :ivar members: agents in the map that fit.
-    :ivar free: those of them that have room, as a heap of load, time since
-        when, agent id and stamp; what has changed since is found stale.
+    :ivar free: those of them that have room, as a heap of load, stamp and
+        agent id; what has changed since is found stale.
     """
 
     def __init__(self, pinned: str | None, needs: Needs) -> None:
@@ -169,7 +169,6 @@ class Queue:
     def __init__(self) -> None:
         self._entries: dict[str, Entry] = {}
         self._groups: dict[tuple[str | None, Needs], Group] = {}
-        self._open: dict[Group, None] = {}
         self._pinned: dict[str, dict[Group, None]] = {}
         self._empty: dict[Group, None] = {}
         self._delayed: list[tuple[int, str, int]] = []
@@ -191,8 +190,8 @@ class Queue:
     def new_group(self, pinned: str | None, needs: Needs) -> Group:
         """Make a group."""
         group = self._groups[pinned, needs] = Group(pinned, needs)
-        alike = self._open if pinned is None else self._pinned.setdefault(pinned, {})
-        alike[group] = None
+        if pinned is not None:
+            self._pinned.setdefault(pinned, {})[group] = None
         self._empty[group] = None
         return group
 
@@ -208,10 +207,6 @@ class Queue:
     def groups(self) -> Iterable[Group]:
         """All groups, empty ones that are kept included."""
         return self._groups.values()
-
-    def open_to(self, agent_id: str) -> Iterator[Group]:
-        """The groups that are not pinned to another agent."""
-        return chain(self._open, self._pinned.get(agent_id, ()))
 
     def pinned_to(self, agent_id: str) -> Iterable[Group]:
         """The groups of tasks that only this agent may have."""
@@ -299,11 +294,15 @@ class Queue:
             if due is None or due > now:
                 break
             _, task_id, _ = heappop(self._delayed)
-            entry = self._entries[task_id]
-            entry.ready = True
-            entry.group.put(task_id, entry, self._served.get(entry.submitter, 0))
-            groups[entry.group] = None
+            groups[self.ripen_one(task_id)] = None
         return list(groups)
+
+    def ripen_one(self, task_id: str) -> Group:
+        """Make a delayed task ready; gives its group."""
+        entry = self._entries[task_id]
+        entry.ready = True
+        entry.group.put(task_id, entry, self._served.get(entry.submitter, 0))
+        return entry.group
 
     def by_priority(self) -> dict[str, int]:
         """How many wait at each priority."""
@@ -316,7 +315,6 @@ class Queue:
     def _forget(self, group: Group) -> None:
         del self._empty[group], self._groups[group.pinned, group.needs]
         if group.pinned is None:
-            del self._open[group]
             return
         alike = self._pinned[group.pinned]
         del alike[group]

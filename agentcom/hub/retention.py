@@ -12,6 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from agentcom.errors import HubStopping, StoreUnavailable
 from agentcom.hub.archive import Archive
 
 EVERY_S = 600.0
@@ -68,7 +69,10 @@ class Retention:
         place: tuple[int, int] | None = (0, 0)
         count = 0
         while place is not None and self._may_write():
-            gone, place = await self._archive.prune(before, place)
+            try:
+                gone, place = await self._archive.prune(before, place)
+            except (HubStopping, StoreUnavailable):
+                return
             count += gone
             await self._pause()
         if count:

@@ -8,6 +8,7 @@ the least loaded first, then the one that was idle longest.
 from __future__ import annotations
 
 from heapq import heapify, heappop, heappush
+from itertools import chain
 
 from agentcom.core.agent import Agent
 from agentcom.core.matching import Needs, fits
@@ -28,12 +29,15 @@ class Staff:
 
     def came(self, agent: Agent) -> None:
         """An agent is in the map, or says something new of itself."""
-        holding = self._holdings.of(agent.agent_id)
-        self.left(agent.agent_id)
+        agent_id = agent.agent_id
+        if self._traits.knows(agent):
+            return
+        self.left(agent_id)
         self._traits.add(agent)
-        for group in self._queue.open_to(agent.agent_id):
+        holding = self._holdings.of(agent_id)
+        for group in chain(self._traits.wanting(agent_id), self._queue.pinned_to(agent_id)):
             if fits(group.needs, group.pinned, agent):
-                _join(group, agent.agent_id, holding)
+                _join(group, agent_id, holding)
 
     def left(self, agent_id: str) -> None:
         """An agent is not in the map any more."""
@@ -51,6 +55,8 @@ class Staff:
         if found is not None:
             return found
         group = self._queue.new_group(pinned, needs)
+        if pinned is None:
+            self._traits.want(group)
         self.trim()
         likely = self._traits.likely(needs) if pinned is None else {pinned}
         for agent_id in self._roster if likely is None else likely:
@@ -67,13 +73,14 @@ class Staff:
     def trim(self) -> None:
         """Forget empty groups that are too many."""
         for old in self._queue.trim():
+            self._traits.want_no_more(old)
             for agent_id in old.members:
                 holding = self._holdings.get(agent_id)
                 if holding is not None:
                     holding.groups.pop(old, None)
 
     def has_room(self, agent_id: str) -> None:
-        """Enter an agent that has room, and for which nothing waits."""
+        """Enter an agent that has room where it will be found."""
         link = self._roster.get(agent_id)
         holding = self._holdings.get(agent_id)
         if link is None or holding is None or not holding.has_room(link.agent.slots):

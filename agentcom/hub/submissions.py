@@ -60,6 +60,14 @@ class Submissions:
         self._check_open = check_open
         self._max_queued = max_queued
 
+    def check_room(self, count: int) -> None:
+        """Whether so many more may wait.
+
+        :raises QueueFull: they may not.
+        """
+        if len(self._dispatch.queue) + count > self._max_queued:
+            raise QueueFull(f"{self._max_queued} tasks may wait: no more before some are done")
+
     async def submit(self, submitter: str, body: Submission) -> Submitted:
         """Put a task into the queue; see :meth:`submit_all`."""
         if body.idempotency_key is None:
@@ -168,8 +176,7 @@ class Submissions:
         then: Callable[[list[Task]], None],
     ) -> None:
         self._check_open()
-        if len(self._dispatch.queue) + len(bodies) > self._max_queued:
-            raise QueueFull(f"{self._max_queued} tasks wait: no more is taken before some are done")
+        self.check_room(len(bodies))
         now = self._now()
         late = [
             name
@@ -185,9 +192,10 @@ class Submissions:
             for body, body_hash in zip(bodies, hashes, strict=True)
         ]
         with self._dispatch.together():
-            self._ledger.answer(lambda: then(tasks))
             for task in tasks:
                 self._ledger.add(task, submitted(task))
+            # Last: nobody is told of a batch that broke half-way.
+            self._ledger.answer(lambda: then(tasks))
 
 
 def _asked(body: Submission) -> dict[str, object]:

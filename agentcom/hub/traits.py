@@ -1,7 +1,7 @@
-"""Which agents have a capability or a label: found without asking each.
+"""Which agents have a capability or a label, and which groups want one.
 
-A new group of tasks looks for its agents here: with thousands of agents
-connected, each task may ask for something that only a few of them have.
+A new group of tasks finds its agents here, and a new agent its groups,
+without a look at all of them: each of thousands may be the only one of its kind.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from collections.abc import Iterator, Set
 
 from agentcom.core.agent import Agent
 from agentcom.core.matching import EQUAL, EXISTS, IN, LabelRule, Needs
+from agentcom.hub.queue import Group
 
 Trait = tuple[str, ...]
 """``capability`` and its name, ``label`` and its key, or these and its value."""
@@ -21,6 +22,11 @@ class Traits:
     def __init__(self) -> None:
         self._having: dict[Trait, set[str]] = {}
         self._of: dict[str, list[Trait]] = {}
+        self._wanting: dict[Trait | None, dict[Group, None]] = {}
+
+    def knows(self, agent: Agent) -> bool:
+        """Whether an agent was added, and has just the same as then."""
+        return self._of.get(agent.agent_id) == list(_traits(agent))
 
     def add(self, agent: Agent) -> None:
         """An agent is in the map; it was not, or was removed before."""
@@ -36,6 +42,25 @@ class Traits:
                 having.discard(agent_id)
                 if not having:
                     del self._having[trait]
+
+    def want(self, group: Group) -> None:
+        """A group that is not pinned looks for agents."""
+        self._wanting.setdefault(_sought(group.needs), {})[group] = None
+
+    def want_no_more(self, group: Group) -> None:
+        """It was forgotten."""
+        trait = _sought(group.needs)
+        alike = self._wanting.get(trait)
+        if alike is not None:
+            alike.pop(group, None)
+            if not alike:
+                del self._wanting[trait]
+
+    def wanting(self, agent_id: str) -> Iterator[Group]:
+        """Groups among which are all that an added agent fits, but for pinned ones."""
+        yield from self._wanting.get(None, ())
+        for trait in self._of.get(agent_id, ()):
+            yield from self._wanting.get(trait, ())
 
     def likely(self, needs: Needs) -> Set[str] | None:
         """Agents among which are all that fit; ``None``: it may be any."""
@@ -58,8 +83,20 @@ class Traits:
 
 
 def _traits(agent: Agent) -> Iterator[Trait]:
-    for capability in set(agent.capabilities):
+    for capability in dict.fromkeys(agent.capabilities):
         yield "capability", capability
     for key, value in agent.labels.items():
         yield "label", key
         yield "label", key, value
+
+
+def _sought(needs: Needs) -> Trait | None:
+    """One thing that whoever fits must have, ``None`` where there is none."""
+    for capability in needs.capabilities:
+        return "capability", capability
+    for rule in needs.labels:
+        if rule.op == EQUAL:
+            return "label", rule.key, rule.values[0]
+        if rule.op in (IN, EXISTS):
+            return "label", rule.key
+    return None

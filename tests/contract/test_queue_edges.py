@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from agentcom.hub import idempotency
 from agentcom.hub import ledger as ledger_module
 from agentcom.hub.willingness import CALM_S
-from tests.contract.helpers import HubTests, enqueue
+from tests.contract.helpers import HubTests, Watcher, enqueue
 
 
 class RoomTests(HubTests):
@@ -173,3 +173,66 @@ def never() -> Any:
     from twisted.internet.defer import Deferred
 
     return Deferred()
+
+
+class ClockTests(HubTests):
+    """The time of day is set back."""
+
+    def test_backoff(self) -> None:
+        """A wait between attempts ends when it is over, whatever the clock says."""
+        agent = self.hub.agent("a")
+        task_id = enqueue(self.hub, backoff={"initial_s": 10})
+        agent.say("task_failed", task_id=task_id, error="no")
+        clock = self.hub.clock
+        self.patch(self.hub.hub, "_wall", lambda: clock.seconds() - 3_600)
+        self.hub.advance(11)
+        self.assert_task(task_id, status="assigned", attempts=2)
+
+
+class BoundTests(HubTests):
+    """How many may wait."""
+
+    settings: ClassVar[dict[str, Any]] = {"max_queued": 2}
+
+    def test_retries_count_too(self) -> None:
+        """Dead letters are retried as far as there is room, and how many is told."""
+        agent = self.hub.agent("a", slots=10)
+        for _ in range(2):
+            agent.say("task_failed", task_id=enqueue(self.hub), error="no", retryable=False)
+        agent.say("drain")
+        enqueue(self.hub)
+        answer = self.hub.request("POST", "/api/tasks/dead-letter/retry", {"all": True})
+        self.assertEqual((answer.status, answer.body["error"]), (429, "queue_full"))
+        self.assertEqual(answer.body["done"], 0)
+        self.assertEqual(len(self.hub.hub.dispatch.queue), 1)
+
+    def test_shown_unread(self) -> None:
+        """Tasks that are parked are shown with their agent without being read."""
+        self.patch(ledger_module, "WARM_TASKS", 0)
+        tasks = {enqueue(self.hub, "away") for _ in range(2)}
+        self.patch(self.hub.store, "fetch", lambda _: self.fail("was read"))
+        self.hub.token("away")
+        shown = self.hub.request("GET", "/api/agents/away").body["tasks"]
+        self.assertEqual(
+            {(t["task_id"], t["status"]) for t in shown}, {(t, "queued") for t in tasks}
+        )
+
+
+class ForgottenEventsTests(HubTests):
+    """A stream that is slow while events are forgotten."""
+
+    def test_told_of_the_gap(self) -> None:
+        """It goes on behind them, and is told so."""
+        watcher = Watcher(self.hub)
+        before = len(watcher.events)
+        (stream,) = self.hub.parts.streams._streams
+        stream.pauseProducing()
+        agent = self.hub.agent("a")
+        task_id = enqueue(self.hub)
+        agent.say("task_complete", task_id=task_id)
+        self.hub.hub.events.forgotten(self.hub.hub.events.last_seq - 1)
+        stream.resumeProducing()
+        self.hub.settle()
+        self.assertIn(b"event: gap", watcher._client.received)
+        told = [event.get("event", "gap") for event in watcher.events[before:]]
+        self.assertEqual(told, ["gap", "task_complete"])
