@@ -24,7 +24,7 @@ from agentcom.core.events import Draft, numbered
 from agentcom.core.ids import Ids
 from agentcom.core.matching import Needs
 from agentcom.core.task import Task, apply, submitted
-from agentcom.store import rows
+from agentcom.store import reads, rows
 from agentcom.store import statements as sql
 
 SUBMITTERS = 20
@@ -43,6 +43,7 @@ def queued(ids: Ids, number: int, now: int) -> Life:
     """A task that fits nobody."""
     task = Task(
         id=ids.task(),
+        number=number,
         description=f"benchmark task, waiting for nobody: {number:010d}",
         submitted_by=f"submitter-{number % SUBMITTERS}",
         created_at=now,
@@ -58,6 +59,7 @@ def ended(ids: Ids, number: int, now: int) -> Life:
     """A task with its whole life behind it: four events."""
     task = Task(
         id=ids.task(),
+        number=number,
         description=f"benchmark task, as short as a chat line: {number:010d}",
         submitted_by=f"submitter-{number % SUBMITTERS}",
         created_at=now,
@@ -76,12 +78,15 @@ def ended(ids: Ids, number: int, now: int) -> Life:
 KINDS: dict[str, Callable[[Ids, int, int], Life]] = {"ended": ended, "queued": queued}
 
 
-def lives(kind: str, tasks: int) -> Iterator[Life]:
-    """Tasks in the order in which they came, the last of them a moment ago."""
+def lives(kind: str, tasks: int, newest: int) -> Iterator[Life]:
+    """Tasks in the order in which they came, the last of them a moment ago.
+
+    :param newest: the highest number that a task has already.
+    """
     ids = Ids(os.urandom)
     first = time.time_ns() // 1_000_000 - tasks * STEP_MS
     make = KINDS[kind]
-    return (make(ids, number, first + number * STEP_MS) for number in range(tasks))
+    return (make(ids, newest + n, first + n * STEP_MS) for n in range(1, tasks + 1))
 
 
 def fill(path: Path, kind: str, tasks: int) -> None:
@@ -90,14 +95,17 @@ def fill(path: Path, kind: str, tasks: int) -> None:
     database.execute("PRAGMA synchronous = OFF")
     database.execute(f"PRAGMA cache_size = -{CACHE_KIB}")
     seq: int = database.execute(sql.SELECT_META).fetchone()[1]
-    source = lives(kind, tasks)
+    source = lives(kind, tasks, reads.newest_number(database))
     while some := list(islice(source, AT_A_TIME)):
         events = [draft for _, drafts in some for draft in drafts]
         database.execute("BEGIN IMMEDIATE")
         database.executemany(sql.INSERT_TASK, [rows.task_row(task) for task, _ in some])
         database.executemany(
             sql.INSERT_EVENT,
-            [rows.event_row(numbered(draft, seq + n)) for n, draft in enumerate(events, 1)],
+            [
+                rows.event_row(numbered(draft, seq + n), draft.number)
+                for n, draft in enumerate(events, 1)
+            ],
         )
         seq += len(events)
         database.execute(sql.SET_SEQ, (seq,))

@@ -42,6 +42,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
 
     :ivar timestamp: Unix milliseconds.
     :ivar payload: the event's own fields, already JSON, always an object.
+    :ivar number: the task's; clients do not see it, the store finds events by it.
     """
 
     topic: str
@@ -51,6 +52,7 @@ class Draft(msgspec.Struct, frozen=True, gc=False):
     agent_id: str | None = None
     generation: int | None = None
     payload: bytes = b"{}"
+    number: int | None = None
 
 
 class Event(msgspec.Struct, frozen=True, gc=False):

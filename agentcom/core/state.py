@@ -100,6 +100,7 @@ PUSH, SUBMIT = "push", "submit"
 class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One task.  Times are Unix milliseconds.
 
+    :ivar number: its place among all tasks, in the order in which they were made.
     :ivar metadata: JSON object, as it came.
     :ivar result: JSON value that the agent sent when the last attempt ended.
     :ivar origin: ``push`` for an order to one agent, ``submit`` for the queue.
@@ -116,6 +117,7 @@ class Task(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """
 
     id: str
+    number: int
     description: str
     submitted_by: str
     created_at: int

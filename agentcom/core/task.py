@@ -370,4 +370,5 @@ def _draft(task: Task, event: str, told: bytes = b"{}", at: int | None = None) -
         task.agent_id,
         task.generation,
         told,
+        task.number,
     )

@@ -179,7 +179,16 @@ class Archive:
         now = self._now()
         told = payload(by=by)
         drafts = [
-            Draft(events.TASKS, events.TASK_DELETED, now, t.id, t.agent_id, t.generation, told)
+            Draft(
+                events.TASKS,
+                events.TASK_DELETED,
+                now,
+                t.id,
+                t.agent_id,
+                t.generation,
+                told,
+                t.number,
+            )
             for t in tasks
         ]
         for task in tasks:

@@ -48,6 +48,7 @@ class Pushes:
         self._ids = ids
         self._now = now
         self._check_open = check_open
+        self._next_number = ledger._store.next_number
 
     async def push(self, submitter: str, body: PushTask) -> tuple[Task, bool]:
         """Order a task to an agent that is connected now.
@@ -74,7 +75,8 @@ class Pushes:
         if self._dispatch.is_draining(body.agent_id):
             raise AgentDraining(agent_id=body.agent_id)
         now = self._now()
-        task = _pushed(self._ids.task(), submitter, body, body_hash, now)
+        number, task_id = self._next_number(), self._ids.task()
+        task = _pushed(number, task_id, submitter, body, body_hash, now)
         new, drafts = apply(task, Assign(body.agent_id), now)
         on_disk: Deferred[Task] = Deferred()
 
@@ -86,9 +88,12 @@ class Pushes:
         return on_disk
 
 
-def _pushed(task_id: str, submitter: str, body: PushTask, body_hash: str | None, now: int) -> Task:
+def _pushed(
+    number: int, task_id: str, submitter: str, body: PushTask, body_hash: str | None, now: int
+) -> Task:
     return Task(
         id=task_id,
+        number=number,
         description=body.description,
         metadata=msgspec.json.encode(body.metadata or {}),
         submitted_by=submitter,

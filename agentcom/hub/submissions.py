@@ -59,6 +59,7 @@ class Submissions:
         self._now = now
         self._check_open = check_open
         self._max_queued = max_queued
+        self._next_number = ledger._store.next_number
 
     def check_room(self, count: int) -> None:
         """Whether so many more may wait.
@@ -186,9 +187,9 @@ class Submissions:
         if late:
             told = {"error": "invalid_value", "detail": "the deadline is over"}
             raise ValidationFailed([{"field": name, **told} for name in late])
-        ids = self._ids
+        next_number, ids = self._next_number, self._ids
         tasks = [
-            _submitted(ids.task(), submitter, body, body_hash, now)
+            _submitted(next_number(), ids.task(), submitter, body, body_hash, now)
             for body, body_hash in zip(bodies, hashes, strict=True)
         ]
         with self._dispatch.together():
@@ -208,12 +209,18 @@ _SAYS = tuple(name for name in Submission.__struct_fields__ if name != "idempote
 
 
 def _submitted(
-    task_id: str, submitter: str, body: Submission, body_hash: str | None, now: int
+    number: int,
+    task_id: str,
+    submitter: str,
+    body: Submission,
+    body_hash: str | None,
+    now: int,
 ) -> Task:
     terms = terms_of(body)
     not_before = terms.not_before
     task = Task(
         id=task_id,
+        number=number,
         description=body.description,
         submitted_by=submitter,
         created_at=now,

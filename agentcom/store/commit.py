@@ -45,13 +45,17 @@ event do: some 3 µs each to some 15."""
 
 
 class Batch:
-    """One transaction's worth of units, with their places in the log."""
+    """One transaction's worth of units, with their places in the log.
+
+    :ivar numbers: of the tasks of the events, one for each.
+    """
 
     def __init__(self, units: list[Unit], last_seq: int) -> None:
         self.units = units
         self.inserts: dict[str, Task] = {}
         self.updates: dict[str, Task] = {}
         self.events: list[Event] = []
+        self.numbers: list[int | None] = []
         self.tokens: list[Token] = []
         self.forgotten: list[str] = []
         self.forgotten_events: list[int] = []
@@ -66,6 +70,7 @@ class Batch:
             for draft in unit.drafts:
                 last_seq += 1
                 self.events.append(numbered(draft, last_seq))
+                self.numbers.append(draft.number)
             self.tokens.extend(unit.tokens)
             self.forgotten.extend(unit.forgotten)
             self.forgotten_events.extend(unit.forgotten_events)

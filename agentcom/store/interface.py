@@ -145,6 +145,9 @@ class Store(Protocol):
     def load(self) -> Loaded:
         """Everything that has not ended, and all tokens.  Blocks; at start only."""
 
+    def next_number(self) -> int:
+        """The number of a new task: higher than any before, also after a restart."""
+
     def commit(self, unit: Unit) -> None:
         """Write a unit with the next batch; its ``then`` runs after the commit."""
 

@@ -63,9 +63,13 @@ def tasks_by_keys(db: Db, submitted_by: str, keys: Sequence[str]) -> dict[str, T
 def tasks(db: Db, wanted: TaskFilter) -> TaskPage:
     """A page of tasks, newest first."""
     statement, values = sql.select_tasks(wanted, wanted.limit + 1)
-    numbered = ((row[0], rows.to_task(row[1:])) for row in db.execute(statement, values))
-    page, more = _page(numbered, _numbered_weight, wanted.limit)
-    return TaskPage([task for _, task in page], page[-1][0] if more else None)
+    page, more = _page(map(rows.to_task, db.execute(statement, values)), task_weight, wanted.limit)
+    return TaskPage(page, page[-1].number if more else None)
+
+
+def newest_number(db: Db) -> int:
+    """The highest number that a task ever had; 0 where there was none."""
+    return int(db.execute(sql.SELECT_NEWEST_NUMBER).fetchone()[0])
 
 
 def task_events(db: Db, task_id: str, after: int, limit: int) -> EventPage:
@@ -121,7 +125,3 @@ def _page(found: Iterable[T], weight: Callable[[T], int], limit: int) -> tuple[l
         page.append(row)
         total += weight(row)
     return page, False
-
-
-def _numbered_weight(row: tuple[int, Task]) -> int:
-    return task_weight(row[1])

@@ -40,6 +40,7 @@ def task_row(task: Task) -> Row:
     result, ending, needs, terms = task.result, task.ending, task.needs, task.terms
     return (
         task.id,
+        task.number,
         _TEXTS[task.status],
         task.description,
         task.metadata.decode(),
@@ -78,7 +79,6 @@ def change_row(task: Task) -> Row:
     result, ending = task.result, task.ending
     return (
         _TEXTS[task.status],
-        task.agent_id,
         task.generation,
         task.attempts,
         task.progress,
@@ -94,12 +94,20 @@ def change_row(task: Task) -> Row:
         task.series,
         task.ready_at,
         task.expires_at,
-        task.id,
+        task.number,
     )
 
 
-def event_row(event: Event) -> Row:
-    """The values of :data:`.statements.INSERT_EVENT`."""
+def agent_row(task: Task) -> Row:
+    """The values of :data:`.statements.UPDATE_AGENT`."""
+    return task.agent_id, task.number, task.agent_id
+
+
+def event_row(event: Event, number: int | None) -> Row:
+    """The values of :data:`.statements.INSERT_EVENT`.
+
+    :param number: of the event's task.
+    """
     return (
         event.seq,
         event.topic,
@@ -109,6 +117,7 @@ def event_row(event: Event) -> Row:
         event.generation,
         event.timestamp,
         str(event.payload, "utf-8"),
+        number,
     )
 
 
@@ -130,6 +139,7 @@ def to_task(row: Row) -> Task:
     # Unpacked, because Task(**fields) takes three times as long.
     (
         task_id,
+        number,
         status,
         description,
         metadata,
@@ -163,6 +173,7 @@ def to_task(row: Row) -> Task:
     ) = row
     return Task(
         id=task_id,
+        number=number,
         status=_STATUSES[status],
         description=description,
         metadata=metadata.encode(),

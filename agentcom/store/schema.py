@@ -30,13 +30,14 @@ meta = Table(
     Column("epoch", String(32), nullable=False),
     Column("last_seq", BigInteger, nullable=False),
     Column("pruned_seq", BigInteger, nullable=False, server_default=text("0")),
+    Column("pruned_number", BigInteger, nullable=False, server_default=text("0")),
 )
 
 tasks = Table(
     "tasks",
     metadata,
-    Column("number", _Number, primary_key=True, autoincrement=True),
     Column("id", String(64), nullable=False, unique=True),
+    Column("number", _Number, primary_key=True, autoincrement=True),
     Column("status", String(16), nullable=False),
     Column("description", Text, nullable=False),
     Column("metadata", Text, nullable=False),
@@ -103,13 +104,15 @@ events = Table(
     Column("generation", BigInteger),
     Column("timestamp", BigInteger, nullable=False),
     Column("payload", Text, nullable=False),
+    Column("task_number", BigInteger),
 )
+# Ids are random, so an index of them would have each new row on a page of its own.
 Index(
     "events_by_task",
-    events.c.task_id,
+    events.c.task_number,
     events.c.seq,
-    sqlite_where=text("task_id IS NOT NULL"),
-    postgresql_where=text("task_id IS NOT NULL"),
+    sqlite_where=text("task_number IS NOT NULL"),
+    postgresql_where=text("task_number IS NOT NULL"),
 )
 
 tokens = Table(

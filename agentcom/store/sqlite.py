@@ -101,11 +101,15 @@ class SqliteTransaction:
             db.executemany(sql.INSERT_TASK, map(rows.task_row, batch.inserts.values()))
         if batch.updates:
             db.executemany(sql.UPDATE_TASK, map(rows.change_row, batch.updates.values()))
+            db.executemany(sql.UPDATE_AGENT, map(rows.agent_row, batch.updates.values()))
         if batch.events:
-            db.executemany(sql.INSERT_EVENT, map(rows.event_row, batch.events))
+            db.executemany(sql.INSERT_EVENT, map(rows.event_row, batch.events, batch.numbers))
             db.execute(sql.SET_SEQ, (batch.last_seq,))
         if batch.tokens:
             db.executemany(sql.UPSERT_TOKEN, map(rows.token_row, batch.tokens))
+        if batch.forgotten or batch.forgotten_events:
+            # Before anything goes, for it may take the highest number along.
+            db.execute(sql.SET_PRUNED_NUMBER)
         # Last, so that whether a task may go is asked of its last state.
         if batch.forgotten:
             db.executemany(sql.DELETE_TASK, zip(batch.forgotten))
@@ -161,6 +165,7 @@ class SqliteStore:
         self._reading: list[sqlite3.Connection] = []
         self._listeners: list[Callable[[list[Event]], None]] = []
         self._epoch, self._last_seq = connection.execute(sql.SELECT_META).fetchone()
+        self._last_number = reads.newest_number(connection)
         self._commits = GroupCommit(
             clock,
             SqliteTransaction(connection),
@@ -181,6 +186,10 @@ class SqliteStore:
             self._last_seq,
             pruned_seq,
         )
+
+    def next_number(self) -> int:
+        self._last_number += 1
+        return self._last_number
 
     def commit(self, unit: Unit) -> None:
         self._commits.add(unit)

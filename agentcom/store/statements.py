@@ -34,12 +34,14 @@ from agentcom.store.interface import TaskFilter
 
 _DIALECT = sqlite.dialect(paramstyle="qmark")
 
-TASK_COLUMNS = tuple(c.name for c in schema.tasks.c if c.name != "number")
+TASK_COLUMNS = tuple(c.name for c in schema.tasks.c)
 """In the order of a row of :func:`.rows.task_row`."""
+
+EVENT_COLUMNS = (*Event.__struct_fields__, "task_number")
+"""In the order of a row of :func:`.rows.event_row`."""
 
 CHANGING = (
     "status",
-    "agent_id",
     "generation",
     "attempts",
     "progress",
@@ -56,7 +58,7 @@ CHANGING = (
     "ready_at",
     "expires_at",
 )
-"""What can change after the insert; description and metadata are written once."""
+"""What can change after the insert, beside the agent; description and metadata are written once."""
 
 WAITING_COLUMNS = (
     "id",
@@ -108,11 +110,21 @@ _ended = _status_in(ENDED)
 
 INSERT_TASK, _insert_order = _sql(insert(_t).values({n: bindparam(n) for n in TASK_COLUMNS}))
 UPDATE_TASK, _update_order = _sql(
-    update(_t).where(_t.c.id == bindparam("b_id")).values({n: bindparam(n) for n in CHANGING})
+    update(_t)
+    .where(_t.c.number == bindparam("b_number"))
+    .values({n: bindparam(n) for n in CHANGING})
 )
-INSERT_EVENT, _event_order = _sql(
-    insert(_e).values({c.name: bindparam(c.name) for c in _event_cols})
+# Apart, because SQLite writes an index anew for each UPDATE that names its column,
+# and each agent has a page of its own in this one.
+UPDATE_AGENT, _agent_order = _sql(
+    update(_t)
+    .where(
+        _t.c.number == bindparam("b_number"),
+        _t.c.agent_id.is_distinct_from(bindparam("b_agent")),
+    )
+    .values(agent_id=bindparam("agent"))
 )
+INSERT_EVENT, _event_order = _sql(insert(_e).values({n: bindparam(n) for n in EVENT_COLUMNS}))
 UPSERT_TOKEN, _token_order = _sql(
     insert(_k).prefix_with("OR REPLACE").values({c.name: bindparam(c.name) for c in _token_cols})
 )
@@ -121,13 +133,23 @@ UPSERT_TOKEN, _token_order = _sql(
 DELETE_TASK, _ = _sql(delete(_t).where(_t.c.id == bindparam("b_id"), _ended))
 DELETE_EVENT, _ = _sql(
     delete(_e).where(
-        _e.c.seq == bindparam("b_seq"), ~exists().where(_t.c.id == _e.c.task_id, ~_ended)
+        _e.c.seq == bindparam("b_seq"),
+        ~exists().where(_t.c.number == _e.c.task_number, ~_ended),
     )
 )
 SET_SEQ, _ = _sql(update(_m).values(last_seq=bindparam("last")))
 SET_PRUNED, _pruned_order = _sql(
     update(_m).values(pruned_seq=bindparam("pruned")).where(_m.c.pruned_seq < bindparam("than"))
 )
+# Events outlive the tasks that were deleted, and retention takes both.
+_numbers = union_all(
+    select(func.max(_t.c.number).label("number")),
+    select(func.max(_e.c.task_number)).where(_e.c.task_number.is_not(None)),
+    select(_m.c.pruned_number),
+).subquery()
+_newest_number = select(func.max(_numbers.c.number))
+SET_PRUNED_NUMBER, _ = _sql(update(_m).values(pruned_number=_newest_number.scalar_subquery()))
+SELECT_NEWEST_NUMBER, _ = _sql(_newest_number)
 INSERT_META, _meta_order = _sql(
     insert(_m).values(id=bindparam("id"), epoch=bindparam("epoch"), last_seq=bindparam("last"))
 )
@@ -168,16 +190,17 @@ COUNT_TASKS, _ = _sql(
     )
 )
 
-SELECT_TASK_EVENTS, _ = _sql(
+_number_of = select(_t.c.number).where(_t.c.id == bindparam("b_id")).scalar_subquery()
+SELECT_TASK_EVENTS, _task_events_order = _sql(
     select(*_event_cols)
-    .where(_e.c.task_id == bindparam("b_id"), _e.c.seq > bindparam("after"))
+    .where(_e.c.task_number == _number_of, _e.c.seq > bindparam("after"))
     .order_by(_e.c.seq)
     .limit(bindparam("most"))
     .offset(literal_column("0"))
 )
 SELECT_LAST_EVENT, _ = _sql(
     select(*_event_cols)
-    .where(_e.c.task_id == bindparam("b_id"))
+    .where(_e.c.task_number == _number_of)
     .order_by(_e.c.seq.desc())
     .limit(literal_column("1"))
     .offset(literal_column("0"))
@@ -204,7 +227,7 @@ SELECT_TASK_AT, _task_at_order = _sql(
 SELECT_LAST_NUMBER, _ = _sql(select(func.max(_t.c.number)))
 SELECT_OLD_TASKS, _old_tasks_order = _sql(
     select(_t.c.number, _t.c.id, _e.c.seq)
-    .select_from(_t.outerjoin(_e, _e.c.task_id == _t.c.id))
+    .select_from(_t.outerjoin(_e, _e.c.task_number == _t.c.number))
     .where(
         _t.c.number > bindparam("after"),
         _t.c.number <= bindparam("until"),
@@ -223,12 +246,12 @@ SELECT_EVENT_AT, _event_at_order = _sql(
 SELECT_LAST_SEQ, _ = _sql(select(func.max(_e.c.seq)))
 SELECT_OLD_EVENTS, _old_events_order = _sql(
     select(_e.c.seq)
-    .select_from(_e.outerjoin(_t, _t.c.id == _e.c.task_id))
+    .select_from(_e.outerjoin(_t, _t.c.number == _e.c.task_number))
     .where(
         _e.c.seq > bindparam("after"),
         _e.c.seq <= bindparam("until"),
         _e.c.timestamp < bindparam("before"),
-        _t.c.id.is_(None),
+        _t.c.number.is_(None),
     )
     .order_by(_e.c.seq)
     .limit(bindparam("most"))
@@ -239,13 +262,15 @@ SELECT_OLD_EVENTS, _old_events_order = _sql(
 # must not start.
 for _order, _expected in (
     (_insert_order, TASK_COLUMNS),
-    (_update_order, (*CHANGING, "b_id")),
-    (_event_order, Event.__struct_fields__),
+    (_update_order, (*CHANGING, "b_number")),
+    (_agent_order, ("agent", "b_number", "b_agent")),
+    (_event_order, EVENT_COLUMNS),
     (_token_order, Token.__struct_fields__),
     (_meta_order, ("id", "epoch", "last")),
     (_pruned_order, ("pruned", "than")),
     (_keys_order, ("who", *(f"key_{n}" for n in range(KEYS)))),
     (_expired_order, ("now", "most")),
+    (_task_events_order, ("b_id", "after", "most")),
     (_task_at_order, ("after", "skipped")),
     (_event_at_order, ("after", "skipped")),
     (_old_tasks_order, ("after", "until", "before")),
@@ -256,11 +281,11 @@ for _order, _expected in (
 
 
 def select_tasks(wanted: TaskFilter, most: int) -> tuple[str, list[Any]]:
-    """Tasks with their numbers first, newest first.
+    """Tasks, newest first.
 
     :param most: rows, in place of the filter's own limit.
     """
-    query = select(_t.c.number, *_task_cols).order_by(_t.c.number.desc()).limit(most)
+    query = select(*_task_cols).order_by(_t.c.number.desc()).limit(most)
     for name in ("status", "agent_id", "priority", "submitted_by", "last_error"):
         value = getattr(wanted, name)
         if value is not None:

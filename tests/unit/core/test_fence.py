@@ -19,6 +19,7 @@ def task_in(status: Status, **fields: Any) -> Task:
     fields = {"agent_id": "w", "generation": 3, "attempts": 1, "max_attempts": 9, **fields}
     return Task(
         id="t",
+        number=1,
         description="",
         submitted_by="b",
         created_at=0,

@@ -119,6 +119,7 @@ class LifeTests(SynchronousTestCase):
         allowed; times are those of the state."""
         task = Task(
             id="t",
+            number=1,
             description="work",
             submitted_by="boss",
             created_at=0,

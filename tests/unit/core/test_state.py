@@ -11,8 +11,8 @@ from agentcom.core.state import ENDED, HELD, USUAL, OnDisconnect, Priority, Stat
 
 
 def task(**fields: object) -> Task:
-    asked = {"id": "t", "description": "", "submitted_by": "s", "created_at": 0, "updated_at": 0}
-    return msgspec.convert({**asked, **fields}, Task)
+    asked = {"id": "t", "number": 1, "description": "", "submitted_by": "s"}
+    return msgspec.convert({**asked, "created_at": 0, "updated_at": 0, **fields}, Task)
 
 
 class StateTests(SynchronousTestCase):

@@ -68,6 +68,7 @@ def task_in(status: Status, **fields: Any) -> Task:
     }
     return Task(
         id="task-1",
+        number=7,
         description="work",
         submitted_by="boss",
         created_at=0,
@@ -119,6 +120,7 @@ class TransitionTests(SynchronousTestCase):
                 self.assertTrue(drafts, (change, status))
                 for draft in drafts:
                     self.assertEqual((draft.topic, draft.task_id), ("tasks", "task-1"))
+                    self.assertEqual((new.number, draft.number), (7, 7))
                     self.assertEqual(draft.timestamp, LATER, (change, draft.event))
 
     def test_nothing_after_an_end(self) -> None:
@@ -150,7 +152,7 @@ class StepTests(SynchronousTestCase):
 
     def test_first_generation_is_1(self) -> None:
         """The generation is 1 at the first assignment."""
-        fresh = Task(id="t", description="", submitted_by="b", created_at=0, updated_at=0)
+        fresh = Task(id="t", number=1, description="", submitted_by="b", created_at=0, updated_at=0)
         self.assertEqual((fresh.generation, apply(fresh, Assign("w"), 1)[0].generation), (0, 1))
 
     def test_complete(self) -> None:

@@ -55,6 +55,7 @@ def asked(status: Status = Q, terms: Terms | None = None, **fields: Any) -> Task
     }
     return Task(
         id="t",
+        number=1,
         description="work",
         submitted_by="boss",
         created_at=0,

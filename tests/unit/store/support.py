@@ -37,8 +37,18 @@ def make_clock() -> Clock:
     return clock
 
 
+_numbers: dict[str, int] = {}
+
+
+def number_of(task_id: str) -> int:
+    """The number of a task: from 1 in the order in which ids are used with one store."""
+    return _numbers.setdefault(task_id, len(_numbers) + 1)
+
+
 def make_task(id: str = "task-1", **fields: Any) -> Task:
     """A task with the fields that a test does not care about filled in."""
+    if "number" not in fields:
+        fields["number"] = number_of(id)
     fields.setdefault("description", "work")
     fields.setdefault("submitted_by", "boss")
     fields.setdefault("created_at", NOW)
@@ -58,11 +68,13 @@ def make_draft(
     event: str = "task_submitted", task_id: str | None = "task-1", timestamp: int = NOW
 ) -> Draft:
     """A draft of a task's event."""
-    return Draft(TASKS, event, timestamp, task_id)
+    number = None if task_id is None else number_of(task_id)
+    return Draft(TASKS, event, timestamp, task_id, number=number)
 
 
 FULL = make_task(
     "task-full",
+    number=2**53,
     status=Status.WORKING,
     metadata=b'{"a":[1,"\xc3\xa4"]}',
     priority=Priority.HIGH,
@@ -127,6 +139,7 @@ def memory_store(
     min_free: int = 0,
 ) -> SqliteStore:
     """The real store in memory, with threads and a disk of the test's own."""
+    _numbers.clear()
     connection = connect(":memory:")
     migrate.upgrade(connection, lambda: "00000000")
     return SqliteStore(

@@ -15,7 +15,8 @@ from agentcom.core.matching import NOTHING
 from agentcom.core.state import USUAL, Ending, Status
 from agentcom.errors import StartError
 from agentcom.store import migrate
-from agentcom.store.interface import Unit
+from agentcom.store import statements as sql
+from agentcom.store.interface import Old, Unit
 from agentcom.store.sqlite import SqliteStore, connect, connect_reader, open_file
 from tests.unit.store.support import NOW, make_clock, make_task
 
@@ -36,7 +37,7 @@ ROWS: tuple[dict[str, Any], ...] = (
 
 
 def fill(connection: sqlite3.Connection) -> None:
-    """Write the tasks, with an event each."""
+    """Write the tasks, with an event each; and two events that belong to none of them."""
     usual: dict[str, Any] = {
         "description": "work",
         "metadata": "{}",
@@ -63,7 +64,13 @@ def fill(connection: sqlite3.Connection) -> None:
             " VALUES (?, 'tasks', 'task_submitted', ?, ?, '{}')",
             (seq, row["id"], NOW),
         )
-    connection.execute("UPDATE meta SET last_seq = 3")
+    connection.execute(
+        "INSERT INTO events (seq, topic, event, task_id, timestamp, payload)"
+        " VALUES (4, 'presence', 'agent_joined', NULL, ?, '{}'),"
+        " (5, 'tasks', 'task_complete', 'gone', ?, '{}')",
+        (NOW, NOW),
+    )
+    connection.execute("UPDATE meta SET last_seq = 5")
 
 
 class FailingConnection(sqlite3.Connection):
@@ -123,9 +130,12 @@ class FirstVersionTests(SynchronousTestCase):
         self.assertEqual(migrate._revision(connection), "0001")
         names = {row[0] for row in connection.execute("SELECT name FROM sqlite_master")}
         self.assertNotIn("tasks_by_expiry", names)
-        for table in ("tasks", "meta"):
+        new = {"needs", "series", "expires_at", "pruned_seq", "pruned_number", "task_number"}
+        for table in ("tasks", "meta", "events"):
             columns = {row[1] for row in connection.execute(f"PRAGMA table_info({table})")}
-            self.assertEqual(columns & {"needs", "series", "expires_at", "pruned_seq"}, set())
+            self.assertEqual(columns & new, set())
+        columns = {row[2] for row in connection.execute("PRAGMA index_info(events_by_task)")}
+        self.assertEqual(columns, {"task_id", "seq"})
         found = connection.execute("SELECT id, status FROM tasks ORDER BY number").fetchall()
         self.assertEqual(found, [("waits", "queued"), ("works", "working"), ("ended", "completed")])
 
@@ -133,11 +143,11 @@ class FirstVersionTests(SynchronousTestCase):
         """Tasks of that version come with what was usual then, and the log goes on."""
         store = self.open()
         loaded = store.load()
-        self.assertEqual((loaded.epoch, loaded.last_seq, loaded.pruned_seq), ("epoch-1", 3, 0))
+        self.assertEqual((loaded.epoch, loaded.last_seq, loaded.pruned_seq), ("epoch-1", 5, 0))
         (waits,) = loaded.waiting
         self.assertEqual((waits.id, waits.agent_id, waits.ready_at), ("waits", "worker", None))
         self.assertIs(waits.needs, NOTHING)
-        works = make_task("works", status=Status.WORKING, agent_id="worker", generation=2)
+        works = make_task("works", number=2, status=Status.WORKING, agent_id="worker", generation=2)
         self.assertEqual(loaded.tasks, [works])
         self.assertIs(loaded.tasks[0].terms, USUAL)
         ended = store.fetch("ended")
@@ -145,6 +155,7 @@ class FirstVersionTests(SynchronousTestCase):
             ended,
             make_task(
                 "ended",
+                number=3,
                 status=Status.COMPLETED,
                 result=b"null",
                 ending=Ending("task_complete", "worker", 1, "complete"),
@@ -152,18 +163,45 @@ class FirstVersionTests(SynchronousTestCase):
             ),
         )
         self.assertEqual(self.successResultOf(store.tasks_by_keys("boss", ["key"])), {"key": ended})
-        self.assertEqual(len(self.successResultOf(store.events(0, 9))), 3)
+        self.assertEqual(len(self.successResultOf(store.events(0, 9))), 5)
 
     def test_rows_can_be_changed(self) -> None:
         """They can be changed and forgotten like new ones."""
         store = self.open()
-        changed = make_task("works", status=Status.QUEUED, agent_id="w", series=2, expires_at=NOW)
+        changed = make_task(
+            "works", number=2, status=Status.QUEUED, agent_id="w", series=2, expires_at=NOW
+        )
         store.commit(Unit([changed], forgotten=["ended"], forgotten_events=[1]))
         self.clock.advance(0)
         self.assertEqual(store.fetch("works"), changed)
         self.assertIsNone(store.fetch("ended"))
         self.assertEqual(self.successResultOf(store.expired(NOW, 9)), ["works"])
         self.assertEqual(store.load().pruned_seq, 1)
+
+    def test_events_are_found_by_number(self) -> None:
+        """Events have the number of their task, and none where it is gone or there was none."""
+        store = self.open()
+        db = store._connection
+        found = db.execute("SELECT seq, task_number FROM events ORDER BY seq").fetchall()
+        self.assertEqual(found, [(1, 1), (2, 2), (3, 3), (4, None), (5, None)])
+        columns = [row[2] for row in db.execute("PRAGMA index_info(events_by_task)")]
+        self.assertEqual(columns, ["task_number", "seq"])
+        plan = db.execute(f"EXPLAIN QUERY PLAN {sql.SELECT_TASK_EVENTS}", ("works", 0, 9))
+        self.assertIn("events_by_task", plan.fetchone()[3])
+        for seq, row in enumerate(ROWS, start=1):
+            page = self.successResultOf(store.task_events(row["id"], 0, 9))
+            self.assertEqual([event.seq for event in page.events], [seq])
+        self.assertIsNone(self.successResultOf(store.last_event("gone")))
+
+    def test_numbers_go_on(self) -> None:
+        """New tasks are numbered on from the old ones."""
+        store = self.open()
+        self.assertEqual([store.next_number(), store.next_number()], [4, 5])
+
+    def test_what_belongs_to_no_task_is_forgotten(self) -> None:
+        """Events without a number are old one day like others; those of tasks that live stay."""
+        found = self.successResultOf(self.open().old(NOW + 1, (0, 0), 9))
+        self.assertEqual(found, Old(["ended"], [3, 4, 5], None))
 
     def test_upgraded_once(self) -> None:
         """There is a backup of the old version, and the next start has nothing to do."""
@@ -177,7 +215,8 @@ class FirstVersionTests(SynchronousTestCase):
     def test_failing_half_way_leaves_it(self) -> None:
         """Whichever step of the upgrade fails, the old version is left whole and usable."""
         steps = ["ADD COLUMN needs", "ADD COLUMN series", "CREATE INDEX", "ADD COLUMN pruned_seq"]
-        steps.append("UPDATE alembic_version")
+        steps += ["ADD COLUMN task_number", "DROP INDEX events_by_task", "UPDATE events"]
+        steps += ["CREATE INDEX events_by_task", "UPDATE alembic_version"]
         for step in steps:
             connection = FailingConnection(self.path, step)
             with self.assertRaises(StartError):

@@ -1,4 +1,4 @@
-"""What a queue asks of a task, when it ends by itself, and what was forgotten."""
+"""What a queue asks of a task, when it ends by itself, what was forgotten; events by number."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -23,7 +23,23 @@ def upgrade() -> None:
         sqlite_where=expires,
         postgresql_where=expires,
     )
-    op.add_column(
-        "meta",
-        sa.Column("pruned_seq", sa.BigInteger(), nullable=False, server_default=sa.text("0")),
+    for name in ("pruned_seq", "pruned_number"):
+        op.add_column(
+            "meta", sa.Column(name, sa.BigInteger(), nullable=False, server_default=sa.text("0"))
+        )
+    op.add_column("events", sa.Column("task_number", sa.BigInteger()))
+    # Before the rows change, or each of them would change it as well.
+    op.drop_index("events_by_task", "events")
+    op.execute(
+        "UPDATE events SET task_number ="
+        " (SELECT number FROM tasks WHERE tasks.id = events.task_id)"
+        " WHERE task_id IS NOT NULL"
+    )
+    of_task = sa.text("task_number IS NOT NULL")
+    op.create_index(
+        "events_by_task",
+        "events",
+        ["task_number", "seq"],
+        sqlite_where=of_task,
+        postgresql_where=of_task,
     )
