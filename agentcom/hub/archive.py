@@ -103,7 +103,7 @@ class Archive:
         :returns: how many tasks went, and the place to go on from.
         """
         async with self._alone():
-            old = await self._store.old(before, place, AT_A_TIME)
+            old = await self._store.old(before, self._now(), place, AT_A_TIME)
             if old.tasks or old.events:
                 for task_id in old.tasks:
                     self._ledger.forget(task_id)

@@ -21,6 +21,13 @@ EVERY_S = 600.0
 FIRST_AFTER_S = 30.0
 """Seconds after the start until the first round: agents come back first."""
 
+JUMP_S = 3_600.0
+"""Seconds by which the time of day may move against a steady clock between two
+rounds: a clock that is suddenly a year ahead must not make everything old."""
+
+DISTRUST_S = 86_400.0
+"""Seconds in which nothing is forgotten after such a jump."""
+
 PAUSE_S = 0.02
 """Seconds between two steps of a round, for everybody else."""
 
@@ -50,15 +57,33 @@ class Retention:
         self._may_write = may_write
         self._next_at = clock.seconds() + FIRST_AFTER_S
         self._running = False
+        self._offset_s = self._offset()
 
     def tick(self) -> None:
         """Begin a round when it is time."""
         if self._retain_s is None or self._running or self._clock.seconds() < self._next_at:
             return
+        if self._jumped():
+            return
         self._running = True
         Deferred.fromCoroutine(self._round(self._retain_s)).addErrback(
             lambda f: self.log.failure("while forgetting old tasks", f)
         ).addBoth(self._ended)
+
+    def _offset(self) -> float:
+        return self._now() / 1000 - self._clock.seconds()
+
+    def _jumped(self) -> bool:
+        moved_s, self._offset_s = self._offset() - self._offset_s, self._offset()
+        if abs(moved_s) <= JUMP_S:
+            return False
+        self._next_at = self._clock.seconds() + DISTRUST_S
+        self.log.warn(
+            "the clock moved by {hours:.1f} h: nothing is forgotten for a day,"
+            " set it right if it is wrong",
+            hours=moved_s / 3600,
+        )
+        return True
 
     def _ended(self, _: object) -> None:
         self._running = False

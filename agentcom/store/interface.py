@@ -190,10 +190,11 @@ class Store(Protocol):
     def counts(self) -> Deferred[dict[str, int]]:
         """How many tasks there are of each status; statuses without any may be absent."""
 
-    def old(self, before: int, place: tuple[int, int], limit: int) -> Deferred[Old]:
+    def old(self, before: int, now: int, place: tuple[int, int], limit: int) -> Deferred[Old]:
         """What ended, or happened outside tasks, before a time; see :class:`Old`.
 
         :param before: Unix milliseconds.
+        :param now: the same; a row of a later time says nothing of those behind it.
         :param place: ``(0, 0)`` to begin, then the last answer's ``next``.
         :param limit: rows to look at, and events to name, at the most.
         """

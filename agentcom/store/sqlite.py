@@ -245,8 +245,9 @@ class SqliteStore:
     def counts(self) -> Deferred[dict[str, int]]:
         return self._read(reads.counts)
 
-    def old(self, before: int, place: tuple[int, int], limit: int) -> Deferred[Old]:
-        return self._read(partial(retention.old, before=before, place=place, limit=limit))
+    def old(self, before: int, now: int, place: tuple[int, int], limit: int) -> Deferred[Old]:
+        look = partial(retention.old, before=before, now=now, place=place, limit=limit)
+        return self._read(look)
 
     def task_events(self, task_id: str, after: int, limit: int) -> Deferred[EventPage]:
         return self._read(partial(reads.task_events, task_id=task_id, after=after, limit=limit))

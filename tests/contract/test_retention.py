@@ -318,3 +318,18 @@ class CursorTests(RetentionTests):
         self.days(1.1)
         self.restart()
         self.assertEqual(self.seq(), last + 2)
+
+
+class ClockTests(RetentionTests):
+    """The time of day jumps."""
+
+    def test_ahead(self) -> None:
+        """A clock that is suddenly a year ahead makes nothing old at once."""
+        (task_id,) = self.done()
+        self.days(0.1)
+        clock = self.hub.clock
+        self.patch(self.hub.hub, "_wall", lambda: clock.seconds() + 365 * DAY)
+        self.hub.advance(2 * ROUND_S, step=10)
+        self.assertTrue(self.is_known(task_id))
+        self.hub.advance(DAY + ROUND_S, step=60)
+        self.assertFalse(self.is_known(task_id))

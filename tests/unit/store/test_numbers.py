@@ -185,7 +185,7 @@ class EventTests(StoreCase):
             Unit(new=[live], drafts=submitted(live)),
         )
         self.assertEqual(self.numbers(), [None, None, 2, 1])
-        found = self.successResultOf(self.store.old(NOW + 1, (0, 0), 9))
+        found = self.successResultOf(self.store.old(NOW + 1, NOW + 1, (0, 0), 9))
         self.assertEqual(found, Old([], [1, 2, 3], None))
         self.put(Unit(forgotten_events=[1, 2, 3, 4]))
         events = self.successResultOf(self.store.events(0, 9))

@@ -33,7 +33,7 @@ class RetentionCase(StoreCase):
         self.put(Unit(drafts=[Draft(PRESENCE, TASK_DELETED, at, task_id)]))
 
     def look(self, limit: int, place: tuple[int, int] = (0, 0), before: int = CUTOFF) -> Old:
-        return self.successResultOf(self.store.old(before, place, limit))
+        return self.successResultOf(self.store.old(before, CUTOFF + 10**6, place, limit))
 
     def forget(self, limit: int, before: int = CUTOFF) -> int:
         """Look and forget until the look is through; gives the number of looks."""
@@ -59,6 +59,15 @@ class RetentionCase(StoreCase):
 
 class LookTests(RetentionCase):
     """One look: what it names, and where the next goes on."""
+
+    def test_rows_of_the_future(self) -> None:
+        """What was made while the clock was ahead hides nothing that comes after it."""
+        for number in range(6):
+            self.add(f"wrong{number}", at=NOW + 10**9)
+        for number in range(6):
+            self.add(f"old{number}", at=CUTOFF - 1)
+        self.forget(2)
+        self.assertEqual(self.left()[0], [f"wrong{number}" for number in range(6)])
 
     def test_nothing(self) -> None:
         """In an empty store the look is through at once."""

@@ -5,6 +5,7 @@ comes back, and how the line ends, must be the same.
 """
 
 import json
+from itertools import pairwise
 from typing import Any
 
 from hypothesis import given, settings
@@ -68,7 +69,7 @@ def talk(shortcuts: bool, data: bytes, cuts: list[int]) -> tuple[list[Any], Any]
     agent = hub.agent("a")
     agent.frames.clear()
     places = sorted({min(cut, len(data)) for cut in cuts} | {0, len(data)})
-    for start, end in zip(places, places[1:], strict=False):
+    for start, end in pairwise(places):
         write(agent, data[start:end])
         hub.settle()
     return agent.frames, agent.closed
