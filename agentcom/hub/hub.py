@@ -109,9 +109,18 @@ class Hub:
         self.revocation = Revocation(self.returning)
         self.auth = Auth(store, loaded.tokens, ids, self.now, self.revocation.revoked)
         keys = IdempotencyKeys(store)
-        self.pushes = Pushes(ledger, dispatch, roster, keys, ids, self.now, self.check_open)
+        self.pushes = Pushes(
+            ledger, dispatch, roster, keys, ids, self.now, self.check_open, store.next_number
+        )
         self.submissions = Submissions(
-            ledger, dispatch, keys, ids, self.now, self.check_open, settings.max_queued
+            ledger,
+            dispatch,
+            keys,
+            ids,
+            self.now,
+            self.check_open,
+            settings.max_queued,
+            store.next_number,
         )
         self.tasks = Tasks(store, ledger, over, willingness, self.check_running)
         self.archive = Archive(

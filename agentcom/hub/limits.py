@@ -27,6 +27,10 @@ from agentcom.store.interface import Store
 ACCEPT_TIMEOUT = "accept_timeout"
 ATTEMPT_TIMEOUT = "attempt_timeout"
 
+FAIR_S = 1.0
+"""Seconds to accept a task, of which an agent can be expected to make use: who
+asks for less gets the task back, and says nothing of the agent."""
+
 AT_A_TIME = 40
 """Tasks that one look for expired ones ends: more would hold up the reactor."""
 
@@ -147,7 +151,8 @@ class TimeLimits:
             return
         if task.agent_id not in self._roster:
             return
-        self._willingness.ignored(task.agent_id, task_id)
+        if task.terms.accept_timeout_s >= FAIR_S:
+            self._willingness.ignored(task.agent_id, task_id)
         if task.origin == PUSH:
             # An order stays with its agent: nobody else may have it.
             return

@@ -29,6 +29,7 @@ class Pushes:
     :param roster: the factory-level agent map.
     :param now: Unix milliseconds.
     :param check_open: raises when nothing new can be kept.
+    :param next_number: gives each new task its number.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class Pushes:
         ids: Ids,
         now: Callable[[], int],
         check_open: Callable[[], None],
+        next_number: Callable[[], int],
     ) -> None:
         self._ledger = ledger
         self._dispatch = dispatch
@@ -48,7 +50,7 @@ class Pushes:
         self._ids = ids
         self._now = now
         self._check_open = check_open
-        self._next_number = ledger._store.next_number
+        self._next_number = next_number
 
     async def push(self, submitter: str, body: PushTask) -> tuple[Task, bool]:
         """Order a task to an agent that is connected now.

@@ -38,6 +38,7 @@ class Submissions:
     :param now: Unix milliseconds.
     :param check_open: raises when nothing new can be kept.
     :param max_queued: tasks that may wait.
+    :param next_number: gives each new task its number.
     """
 
     log = Logger()
@@ -51,6 +52,7 @@ class Submissions:
         now: Callable[[], int],
         check_open: Callable[[], None],
         max_queued: int,
+        next_number: Callable[[], int],
     ) -> None:
         self._ledger = ledger
         self._dispatch = dispatch
@@ -59,7 +61,7 @@ class Submissions:
         self._now = now
         self._check_open = check_open
         self._max_queued = max_queued
-        self._next_number = ledger._store.next_number
+        self._next_number = next_number
 
     def check_room(self, count: int) -> None:
         """Whether so many more may wait.

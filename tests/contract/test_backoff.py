@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import Any
+
 from agentcom.testing import FakeAgent
 from tests.contract.queueing import QueueTests, later
 
@@ -84,7 +87,7 @@ class BackoffTests(QueueTests):
         self.assertEqual(self.last_payload(task_id, "task_requeued")["ready_at"], ready_at)
         return float(ready_at - self.hub.hub.now()) / 1000
 
-    def waits(self, count: int, **fields: object) -> list[float]:
+    def waits(self, count: int, **fields: Any) -> list[float]:
         """The waits after so many failed attempts of one task, each waited out."""
         task_id = self.submit(max_attempts=count + 1, **fields)
         found = []
@@ -94,7 +97,7 @@ class BackoffTests(QueueTests):
         self.assert_task(task_id, status="assigned", attempts=count + 1)
         return found
 
-    def assert_waits(self, found: list[float], whole: list[float]) -> None:
+    def assert_waits(self, found: Sequence[float], whole: Sequence[float]) -> None:
         """Each wait is from half to all of what it would be without jitter."""
         for wait, most in zip(found, whole, strict=True):
             self.assertTrue(most / 2 - 0.001 <= wait <= most, (found, whole))

@@ -365,8 +365,8 @@ class _Dying:
         self.failed: list[str] = []
         heard = agent.onMessage
 
-        def on_message(payload: bytes, is_binary: bool) -> None:
-            heard(payload, is_binary)
+        def on_message(payload: bytes, isBinary: bool) -> None:
+            heard(payload, isBinary)
             frame = agent.frames[-1]
             if frame["type"] == "task_assign":
                 self.failed.append(frame["task_id"])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from agentcom.hub import ledger
 from agentcom.testing import FakeAgent
 from tests.contract.queueing import QueueTests, later
@@ -22,7 +24,10 @@ class MatchingTests(QueueTests):
         """Only an agent with every capability and every label gets it."""
         lacking = self.hub.agent("a", capabilities=["gpu"], labels={"zone": "eu", "os": "mac"})
         other = self.hub.agent("b", capabilities=["cpu"], labels={"zone": "eu", "os": "linux"})
-        wanted = {"capabilities": ["gpu"], "labels": {"zone": {"in": ["eu"]}, "os": "linux"}}
+        wanted: dict[str, Any] = {
+            "capabilities": ["gpu"],
+            "labels": {"zone": {"in": ["eu"]}, "os": "linux"},
+        }
         task_id = self.submit(**wanted)
         self.assert_task(task_id, status="queued", agent_id=None)
         right = self.hub.agent(
@@ -101,7 +106,7 @@ class MatchingTests(QueueTests):
 class OrderTests(QueueTests):
     """Which task an agent gets."""
 
-    def served(self, count: int, **fields: object) -> list[str]:
+    def served(self, count: int, **fields: Any) -> list[str]:
         """The tasks that one agent gets, one after the other."""
         agent = self.hub.agent("worker", **fields)
         for done in range(count):

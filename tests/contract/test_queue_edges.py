@@ -71,6 +71,18 @@ class CallOffTests(HubTests):
         self.assertEqual(self.hub.events_of(task_id).count("task_failed"), 1)
 
 
+class UnfairTests(HubTests):
+    """A task that gives no time to accept it."""
+
+    def test_harms_no_agent(self) -> None:
+        """It comes to its end, and the agents that had it are not blamed."""
+        self.hub.agent("a")
+        task_id = enqueue(self.hub, accept_timeout_s=0.001)
+        self.hub.advance(2, step=0.01)
+        self.assert_task(task_id, status="dead_letter", last_error="requeue_limit")
+        self.assertEqual(self.hub.request("GET", "/api/agents/a").body["state"], "idle")
+
+
 class ForgettingTests(HubTests):
     """Nothing is remembered for ever of those who went away."""
 

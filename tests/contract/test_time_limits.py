@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.contract.helpers import history
 from tests.contract.queueing import QueueTests, later
 
@@ -122,7 +124,7 @@ class AttemptTests(QueueTests):
         super().setUp()
         self.agent = self.hub.agent("a")
 
-    def begin(self, **fields: object) -> str:
+    def begin(self, **fields: Any) -> str:
         """A task that the agent has accepted."""
         task_id = self.submit(**fields)
         self.agent.say("task_accepted", task_id=task_id)

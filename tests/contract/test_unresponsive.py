@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from tests.contract.queueing import QueueTests
 
 PROBE_S = 30.0
@@ -30,7 +32,7 @@ class SilentTests(QueueTests):
                 self.last_payload(task_id, "task_requeued")["reason"], "accept_timeout"
             )
 
-    def ask_for(self, **fields: object) -> str:
+    def ask_for(self, **fields: Any) -> str:
         """A task with a short time to accept it."""
         return self.submit(accept_timeout_s=ACCEPT_S, **fields)
 

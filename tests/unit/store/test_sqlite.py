@@ -53,6 +53,16 @@ class WritingTests(StoreCase):
         self.put(Unit(tokens=[new]))
         self.assertEqual(self.store.load().tokens, [new])
 
+    def test_the_agent_is_written_when_it_changes(self) -> None:
+        """A change that keeps the agent leaves its column, and so its index, alone."""
+        db = self.store._connection
+        self.put(Unit(new=[make_task("t")]))
+        for agent_id, written in (("w", 2), ("w", 1), ("v", 2), (None, 2), (None, 1)):
+            before = db.total_changes
+            self.put(Unit([make_task("t", agent_id=agent_id)]))
+            self.assertEqual(db.total_changes - before, written, agent_id)
+            self.assertEqual(self.task("t"), make_task("t", agent_id=agent_id))
+
     def test_events_before_answers(self) -> None:
         """Listeners hear of a batch's events before any of its answers is given."""
         order: list[str] = []
