@@ -1,0 +1,1 @@
+"""A whole hub against random worlds, and what must hold after every step."""
