@@ -38,6 +38,10 @@ from agentcom.store.interface import (
 T = TypeVar("T")
 RunRead = Callable[[Callable[[], Any]], Deferred[Any]]
 
+CHECKPOINT_PAGES = 4_000
+"""Pages of the log, 16 MiB, after which a commit moves them into the database: a
+page that many commits write is moved once, and each move costs two fsyncs."""
+
 BUSY_MS = 50
 """Milliseconds the reactor may wait for another process's write lock."""
 
@@ -49,6 +53,7 @@ def connect(path: str) -> sqlite3.Connection:
     )
     connection.execute("PRAGMA journal_mode=WAL")
     connection.execute("PRAGMA synchronous=FULL")
+    connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
     return connection
 
 
