@@ -60,7 +60,8 @@ class Lookup:
                 # It has ended in memory, and the store does not know yet.
                 self._ledger.settled().addCallback(lambda _: self._look(task_id))
                 return
-            if task is not None and task.status.ended:
+            if task is not None and task.status.ended and self._ledger.peek(task_id) is None:
+                # Where it lives it was retried while it was read.
                 self._ledger.remember(task)
             for then, done in self._looking.pop(task_id):
                 try:
