@@ -106,7 +106,10 @@ def _holdings(hub: Hub, live: dict[str, Task]) -> None:
 def _agenda(hub: Hub, live: dict[str, Task]) -> None:
     due: dict[tuple[str, str], float] = hub.agenda._due
     for kind, key in due:
-        if kind in OF_TASKS:
+        if kind == "backoff":
+            waits = key in hub.dispatch.queue and not hub.dispatch.queue.is_ready(key)
+            demand(waits, f"{kind} of {key} is to come, and it does not wait for it")
+        elif kind in OF_TASKS:
             task = live.get(key)
             demand(task is not None, f"{kind} of {key}, which has ended, is to come")
             assert task is not None

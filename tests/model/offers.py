@@ -16,7 +16,7 @@ from agentcom.core.state import Priority, Status, Task
 from agentcom.hub.hub import Hub
 
 QUIET_S = 2.0
-PAUSE_S, PAUSE_MOST_S = 5.0, 60.0
+PAUSE_S, PAUSE_MOST_S, CALM_S = 5.0, 60.0, 600.0
 
 RANK = {priority: rank for rank, priority in enumerate(Priority)}
 
@@ -98,9 +98,13 @@ class Offers:
 
     def _ended(self, agent_id: str, kind: str) -> None:
         if kind == "task_rejected":
-            before = self._pause.get(agent_id, (0.0, 0.0))[0]
+            now = self._seconds()
+            before, until = self._pause.get(agent_id, (0.0, 0.0))
+            if now - (until - before) >= CALM_S:
+                # That long after a rejection it may begin anew.
+                before = 0.0
             pause = min(PAUSE_MOST_S, max(PAUSE_S, before * 2))
-            self._pause[agent_id] = pause, self._seconds() + pause
+            self._pause[agent_id] = pause, now + pause
         elif kind in ("task_complete", "task_failed"):
             self._pause.pop(agent_id, None)
 
@@ -154,7 +158,8 @@ class Offers:
         now = self._hub.now()
         not_before = task.terms.not_before if task.series == 1 else None
         for due in (task.ready_at, not_before):
-            if due is not None and due > now:
+            # Time is counted in seconds here and in milliseconds there.
+            if due is not None and due > now + 1:
                 self.broken.append(f"{what} {due - now} ms too early")
         queue = self._hub.dispatch.queue
         for other in self._hub.ledger.live.values():

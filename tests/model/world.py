@@ -6,39 +6,24 @@ anew on the same disk; the record of what was seen lives on.
 
 from __future__ import annotations
 
-import random
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.task import Clock
 from twisted.python.failure import Failure
 
-from agentcom.core.ids import Ids, hash_token
+from agentcom.core.ids import hash_token
 from agentcom.core.state import Status
 from agentcom.core.tokens import DEFAULT_SCOPES, Token
 from agentcom.errors import AgentComError
-from agentcom.hub.hub import Hub, Settings
-from agentcom.hub.link import Roster
-from agentcom.store.sqlite import SqliteStore
-from agentcom.testing import STARTED_AT
 from tests.model import limits, memory
 from tests.model.disk import Disk
 from tests.model.lines import ModelLine
-from tests.model.offers import Offers
+from tests.model.lives import RETAIN_S, Lives
 from tests.model.promises import Promises, demand
-from tests.model.record import Record, Said
+from tests.model.record import Said
 
 AGENTS = ("ann", "bob", "cid")
-RETAIN_S = 2_500.0
-"""More than any step lets pass: nothing comes and goes unseen within one."""
-
-PIECES = 8
-"""Moments at which the hub looks up while time passes."""
-
-PATIENCE = 300
-"""Times that a hub is given to come to rest on a disk that is well."""
-
 FINE = ("the hub ends to recover from disk", "cannot reuse already awaited coroutine")
 """What may be logged: a hub that gives up, as it should, and one that is cleared away."""
 
@@ -64,7 +49,7 @@ def tokens() -> list[Token]:
     ]
 
 
-class World:
+class World(Lives):
     """One example's world.
 
     :param log: errors that were logged since the last call.
@@ -73,44 +58,18 @@ class World:
     """
 
     def __init__(self, disk: Disk, log: Callable[[], list[str]]) -> None:
-        self.disk = disk
         self._log = log
-        disk.clear()
-        self.record = Record(disk)
-        self.promises = Promises(disk, self.record, RETAIN_S)
-        self._ids = Ids(random.Random(0).randbytes)
         self._refs = 0
         self._failures: list[Failure] = []
-        self.store: SqliteStore
-        self.boot(STARTED_AT)
-
-    # -- lives of the hub ---------------------------------------------------
+        super().__init__(disk)
+        self.promises = Promises(disk, self.record, RETAIN_S)
 
     def boot(self, at: float) -> None:
-        """A hub begins on what is on disk."""
-        self.clock = Clock()
-        self.clock.advance(at)
-        self._booted = at
+        """A hub begins, and nobody is there."""
         self._left: dict[str, float] = {}
         self.lines: dict[str, ModelLine] = {}
         self.older: list[ModelLine] = []
-        roster: Roster = {}
-        self._hopeless = False
-        self.store = self.disk.open(self.clock, self._give_up)
-        settings = Settings(retain_s=RETAIN_S)
-        self.hub = Hub(self.store, self.clock, self._ids, roster, settings)
-        self.offers = Offers(self.hub, self.clock.seconds)
-        self.hub.start()
-        self.settle()
-
-    def _give_up(self) -> None:
-        self._hopeless = True
-
-    def crash(self, written: bool, away_s: float) -> None:
-        """The hub dies in the midst of whatever it does, and another one begins."""
-        self.disk.crash(written)
-        self.disk.failing = 0
-        self.boot(self.clock.seconds() + away_s)
+        super().boot(at)
 
     def stop(self, away_s: float) -> None:
         """The hub is stopped in good order, and begins again."""
@@ -125,73 +84,6 @@ class World:
         self.check()
         self.disk.crash(False)
         self.boot(self.clock.seconds() + away_s)
-
-    # -- time ---------------------------------------------------------------
-
-    def settle(self) -> None:
-        """Let everything happen that needs no time."""
-        self.clock.advance(0)
-
-    def pass_time(self, seconds: float, each: Callable[[], None] = lambda: None) -> None:
-        """Let time pass, from one moment at which something is due to the next.
-
-        :param each: what is done at each of them.
-        """
-        self.settle()
-        end = self.clock.seconds() + seconds
-        for _ in range(PIECES):
-            due = [when for when in self._moments() if self.clock.seconds() < when < end]
-            if not due:
-                break
-            self.clock.advance(min(due) - self.clock.seconds())
-            each()
-        self.clock.advance(max(0.0, end - self.clock.seconds()))
-        each()
-        # Retention rests for a moment between two looks.
-        for _ in range(3):
-            self.clock.advance(0.021)
-
-    def _moments(self) -> list[float]:
-        agenda: Any = self.hub.agenda
-        moments = list(agenda._due.values())
-        for task in self.record.tasks.values():
-            if not task.status.ended:
-                moments += [
-                    at / 1000 + 0.001 for at in (task.expires_at, task.ready_at) if at is not None
-                ]
-        return moments
-
-    def be_well(self) -> bool:
-        """The disk does its work at once from now on, and what waited for it is done.
-
-        :returns: whether the hub still lives; it gives up when the disk has failed for long.
-        """
-        disk = self.disk
-        disk.slow = disk.late = False
-        disk.failing = 0
-        self.settle()
-        for _ in range(PATIENCE):
-            if self._hopeless:
-                self.crash(False, 0.0)
-                return False
-            if self.settled:
-                return True
-            if not (disk.finish() or disk.deliver(False)):
-                # A commit that failed is tried again, and retention rests.
-                self.clock.advance(0.3)
-            self.settle()
-        raise AssertionError("the hub never comes to rest")
-
-    @property
-    def settled(self) -> bool:
-        """Whether nothing is under way."""
-        inside: Any = self.hub
-        return (
-            self.disk.still
-            and not self.disk.failing
-            and not inside.store._commits.busy
-            and not inside.retention._running
-        )
 
     # -- agents ---------------------------------------------------------------
 
@@ -308,8 +200,7 @@ class World:
 
     def check(self) -> None:
         """Everything that was promised holds."""
-        if self._hopeless:
-            self.crash(False, 0.0)
+        self.bury()
         logged = [text for text in self._log() if not any(fine in text for fine in FINE)]
         demand(not logged, f"the hub logged {logged}")
         if self._failures:
@@ -325,7 +216,7 @@ class World:
             return
         now = self.clock.seconds()
         absent = {
-            agent_id: now - max(self._booted, self._left.get(agent_id, 0.0))
+            agent_id: now - max(self.booted_at, self._left.get(agent_id, 0.0))
             for agent_id in AGENTS
             if agent_id not in self.lines
         }
