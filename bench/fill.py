@@ -22,7 +22,7 @@ from pathlib import Path
 from agentcom.core.changes import Accept, Assign, Complete
 from agentcom.core.events import Draft, numbered
 from agentcom.core.ids import Ids
-from agentcom.core.matching import Needs
+from agentcom.core.matching import NOTHING, Needs
 from agentcom.core.task import Task, apply, submitted
 from agentcom.store import reads, rows
 from agentcom.store import statements as sql
@@ -39,34 +39,30 @@ CACHE_KIB = 512 * 1024
 Life = tuple[Task, list[Draft]]
 
 
-def queued(ids: Ids, number: int, now: int) -> Life:
-    """A task that fits nobody."""
-    task = Task(
+def made(ids: Ids, number: int, now: int, text: str, needs: Needs) -> Task:
+    """A task as it was submitted."""
+    return Task(
         id=ids.task(),
         number=number,
-        description=f"benchmark task, waiting for nobody: {number:010d}",
+        description=f"{text}: {number:010d}",
         submitted_by=f"submitter-{number % SUBMITTERS}",
         created_at=now,
         updated_at=now,
         origin="submit",
         max_attempts=3,
-        needs=NOBODY,
+        needs=needs,
     )
+
+
+def queued(ids: Ids, number: int, now: int) -> Life:
+    """A task that fits nobody."""
+    task = made(ids, number, now, "benchmark task, waiting for nobody", NOBODY)
     return task, submitted(task)
 
 
 def ended(ids: Ids, number: int, now: int) -> Life:
     """A task with its whole life behind it: four events."""
-    task = Task(
-        id=ids.task(),
-        number=number,
-        description=f"benchmark task, as short as a chat line: {number:010d}",
-        submitted_by=f"submitter-{number % SUBMITTERS}",
-        created_at=now,
-        updated_at=now,
-        origin="submit",
-        max_attempts=3,
-    )
+    task = made(ids, number, now, "benchmark task, as short as a chat line", NOTHING)
     drafts = submitted(task)
     agent_id = f"bench-{number % AGENTS}"
     for change in (Assign(agent_id), Accept(), Complete(b'{"ok":1}', None)):

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from agentcom.client.hub import HubClient
 
 F = TypeVar("F", bound=Callable[..., Any])
+Told = tuple[object, str]
+"""What the hub answered, as it came and in words."""
 
 error_option = click.option(
     "--error", "last_error", callback=utf8, metavar="TEXT", help="Only those that ended with it."
@@ -115,21 +117,15 @@ def retry(
     """
     chosen = _chosen(ctx, task_ids, every, filters)
 
-    async def one(hub: HubClient, task_id: str) -> tuple[object, str]:
+    async def one(hub: HubClient, task_id: str) -> Told:
         reply = await hub.retry(task_id)
         return reply, f"{reply['task_id']} is queued again"
 
-    async def run(hub: HubClient) -> int:
-        if task_ids:
-            return await _each(hub, task_ids, one, as_json)
+    async def many(hub: HubClient) -> Told:
         reply = await hub.retry_dead_letters(**chosen)
-        if as_json:
-            show.echo_json(reply)
-        else:
-            click.echo(_told(reply["retried"], "queued again", reply.get("skipped")))
-        return 0
+        return reply, _told(reply["retried"], "queued again", reply.get("skipped"))
 
-    run_with_hub(ctx, run)
+    _change(ctx, task_ids, one, many, as_json)
 
 
 @click.command()
@@ -164,21 +160,15 @@ def delete(
             ctx,
         )
 
-    async def one(hub: HubClient, task_id: str) -> tuple[object, str]:
+    async def one(hub: HubClient, task_id: str) -> Told:
         reply = await hub.delete(task_id)
         return reply, f"{reply['task_id']} is deleted"
 
-    async def run(hub: HubClient) -> int:
-        if task_ids:
-            return await _each(hub, task_ids, one, as_json)
+    async def many(hub: HubClient) -> Told:
         reply = await hub.delete_dead_letters(**chosen)
-        if as_json:
-            show.echo_json(reply)
-        else:
-            click.echo(_told(reply["deleted"], "deleted", reply.get("skipped")))
-        return 0
+        return reply, _told(reply["deleted"], "deleted", reply.get("skipped"))
 
-    run_with_hub(ctx, run)
+    _change(ctx, task_ids, one, many, as_json)
 
 
 def _chosen(
@@ -201,10 +191,28 @@ def _chosen(
     return {"all": True} if every else given
 
 
+def _change(
+    ctx: click.Context,
+    task_ids: Sequence[str],
+    one: Callable[[HubClient, str], Coroutine[Any, Any, Told]],
+    many: Callable[[HubClient], Coroutine[Any, Any, Told]],
+    as_json: bool,
+) -> None:
+    """Do it to those that are named, else to all that were chosen."""
+
+    async def run(hub: HubClient) -> int:
+        if task_ids:
+            return await _each(hub, task_ids, one, as_json)
+        show.answer(*await many(hub), as_json)
+        return 0
+
+    run_with_hub(ctx, run)
+
+
 async def _each(
     hub: HubClient,
     task_ids: Sequence[str],
-    ask: Callable[[HubClient, str], Coroutine[Any, Any, tuple[object, str]]],
+    ask: Callable[[HubClient, str], Coroutine[Any, Any, Told]],
     as_json: bool,
 ) -> int:
     """Do it for one after the other; a refusal of one stops no other."""
@@ -213,18 +221,13 @@ async def _each(
     code = 0
     for task_id in task_ids:
         try:
-            reply, told = await ask(hub, task_id)
+            show.answer(*await ask(hub, task_id), as_json)
         except HubError as e:
             # What is not about this one task would be said of each.
             if len(task_ids) == 1 or e.code not in ABOUT_ONE:
                 raise
             click.echo(show.line(f"{task_id}: {e}"), err=True)
             code = 1
-        else:
-            if as_json:
-                show.echo_json(reply)
-            else:
-                click.echo(told)
     return code
 
 

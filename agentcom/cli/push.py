@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from agentcom.cli import show
 from agentcom.cli.runtime import run_with_hub
 from agentcom.cli.settings import hub_options
+from agentcom.cli.shown import hand_over
 from agentcom.cli.values import Seconds, json_object, utf8
 
 if TYPE_CHECKING:
@@ -75,19 +75,6 @@ def push(
             ) from None
 
     async def run(hub: HubClient) -> int:
-        if not wait:
-            pushed = await submit(hub)
-            if as_json:
-                show.echo_json(pushed)
-            else:
-                click.echo(told(pushed))
-            return 0
-        from agentcom.cli.follow import Follower
-        from agentcom.cli.shown import Shown
-
-        shown = Shown(quiet=as_json)
-        follower = Follower(hub, shown.event)
-        ended = await follower.follow(submit, lambda pushed: shown.made(told(pushed)), timeout)
-        return shown.ended(ended)
+        return await hand_over(hub, submit, told, wait, timeout, as_json)
 
     run_with_hub(ctx, run, "stopped waiting; what was pushed goes on")

@@ -48,6 +48,14 @@ def echo_json(value: object, *, indent: int | None = None) -> None:
     click.echo(as_json(value, indent=indent))
 
 
+def answer(reply: object, told: str, as_json: bool) -> None:
+    """What the hub answered: as JSON, or in words."""
+    if as_json:
+        echo_json(reply)
+    else:
+        click.echo(told)
+
+
 def as_json(value: object, *, indent: int | None = None) -> str:
     """The same as a text."""
     return json.dumps(value, indent=indent, ensure_ascii=False)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
@@ -10,7 +11,35 @@ from agentcom.cli import show
 from agentcom.cli.task import echo_result
 
 if TYPE_CHECKING:
-    from agentcom.client.replies import EventReply, TaskReply
+    from agentcom.client.hub import HubClient
+    from agentcom.client.replies import EventReply, Pushed, Queued, TaskReply
+
+T = TypeVar("T", "Pushed", "Queued")
+
+
+async def hand_over(
+    hub: HubClient,
+    send: Callable[[HubClient], Coroutine[Any, Any, T]],
+    told: Callable[[T], str],
+    wait: bool,
+    timeout: float | None,
+    as_json: bool,
+) -> int:
+    """Give the hub a task, and follow it to its end if that is wanted.
+
+    :param told: says in words what the hub answered.
+    :param timeout: seconds to follow it at the most.
+    :returns: the exit code.
+    """
+    if not wait:
+        made = await send(hub)
+        show.answer(made, told(made), as_json)
+        return 0
+    from agentcom.cli.follow import Follower
+
+    shown = Shown(quiet=as_json)
+    follower = Follower(hub, shown.event)
+    return shown.ended(await follower.follow(send, lambda made: shown.made(told(made)), timeout))
 
 
 class Shown:

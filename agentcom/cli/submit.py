@@ -7,10 +7,10 @@ from typing import IO, TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from agentcom.cli import show
 from agentcom.cli.asked import body, counts_from_now, task_options
 from agentcom.cli.runtime import run_with_hub
 from agentcom.cli.settings import hub_options
+from agentcom.cli.shown import hand_over
 from agentcom.cli.values import Seconds, utf8
 
 if TYPE_CHECKING:
@@ -97,20 +97,7 @@ def submit(
         _submit_many(ctx, batch, asked, as_json)
 
     async def run(hub: HubClient) -> int:
-        if not wait:
-            queued = await send(hub)
-            if as_json:
-                show.echo_json(queued)
-            else:
-                click.echo(told(queued))
-            return 0
-        from agentcom.cli.follow import Follower
-        from agentcom.cli.shown import Shown
-
-        shown = Shown(quiet=as_json)
-        follower = Follower(hub, shown.event)
-        ended = await follower.follow(send, lambda queued: shown.made(told(queued)), timeout)
-        return shown.ended(ended)
+        return await hand_over(hub, send, told, wait, timeout, as_json)
 
     run_with_hub(ctx, run, "stopped; what was submitted goes on")
 

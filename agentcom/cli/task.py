@@ -15,6 +15,10 @@ if TYPE_CHECKING:
     from agentcom.client.hub import HubClient
     from agentcom.client.replies import EventReply
 
+reason_option = click.option(
+    "--reason", callback=utf8, metavar="TEXT", help="Told to the agent and kept with the task."
+)
+
 
 @click.command()
 @click.argument("task_id", metavar="ID")
@@ -48,9 +52,7 @@ def task(ctx: click.Context, task_id: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("task_id", metavar="ID")
-@click.option(
-    "--reason", callback=utf8, metavar="TEXT", help="Told to the agent and kept with the task."
-)
+@reason_option
 @click.option("--json", "as_json", is_flag=True, help="Show the hub's answer as JSON.")
 @hub_options
 @click.pass_context
@@ -66,10 +68,7 @@ def cancel(ctx: click.Context, task_id: str, reason: str | None, as_json: bool) 
 
     async def run(hub: HubClient) -> int:
         reply = await hub.cancel(task_id, reason)
-        if as_json:
-            show.echo_json(reply)
-        else:
-            click.echo(f"{reply['task_id']} is cancelled")
+        show.answer(reply, f"{reply['task_id']} is cancelled", as_json)
         return 0
 
     run_with_hub(ctx, run)
@@ -77,9 +76,7 @@ def cancel(ctx: click.Context, task_id: str, reason: str | None, as_json: bool) 
 
 @click.command()
 @click.argument("task_id", metavar="ID")
-@click.option(
-    "--reason", callback=utf8, metavar="TEXT", help="Told to the agent and kept with the task."
-)
+@reason_option
 @click.option("--json", "as_json", is_flag=True, help="Show the hub's answer as JSON.")
 @hub_options
 @click.pass_context
@@ -96,10 +93,7 @@ def requeue(ctx: click.Context, task_id: str, reason: str | None, as_json: bool)
 
     async def run(hub: HubClient) -> int:
         reply = await hub.requeue(task_id, reason)
-        if as_json:
-            show.echo_json(reply)
-        else:
-            click.echo(f"{reply['task_id']} is queued again")
+        show.answer(reply, f"{reply['task_id']} is queued again", as_json)
         return 0
 
     run_with_hub(ctx, run)

@@ -136,10 +136,7 @@ def revoke(ctx: click.Context, agent: str, as_json: bool) -> None:
 
     async def run(hub: HubClient) -> int:
         reply = await hub.revoke(agent)
-        if as_json:
-            show.echo_json(reply)
-        else:
-            click.echo(f"the tokens of {reply['agent_id']} are revoked")
+        show.answer(reply, f"the tokens of {reply['agent_id']} are revoked", as_json)
         return 0
 
     run_with_hub(ctx, run)

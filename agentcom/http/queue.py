@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from agentcom.core.tokens import ADMIN, SUBMIT
-from agentcom.errors import ValidationFailed
 from agentcom.http.routing import Answer, Call, Route
 from agentcom.hub.hub import Hub
 from agentcom.wire.codec import cut, encode
 from agentcom.wire.http import PushTask
-from agentcom.wire.tasks import RequeueTask, SubmitBatch, SubmitTask
+from agentcom.wire.tasks import RequeueTask, SubmitBatch, SubmitTask, too_large
 
 BATCH_BODY = 16 * 1024 * 1024
 """Bytes of a batch (PROTOCOL.md section 4)."""
@@ -91,7 +90,7 @@ class QueueRoutes:
         if call.size > self._max_task:
             large = [n for n, task in enumerate(body.tasks) if _size(task) > self._max_task]
             if large:
-                raise self._too_large(*(f"tasks[{n}].metadata" for n in large))
+                raise too_large(self._max_task, *(f"tasks[{n}].metadata" for n in large))
         made = await self._hub.submissions.submit_all(call.caller, list(body.tasks))
         return Answer(
             201 if any(new for _, new in made) else 200,
@@ -107,18 +106,7 @@ class QueueRoutes:
 
     def _check_size(self, call: Call) -> None:
         if call.size > self._max_task:
-            raise self._too_large("metadata")
-
-    def _too_large(self, *fields: str) -> ValidationFailed:
-        return too_large(self._max_task, *fields)
-
-
-def too_large(limit: int, *fields: str) -> ValidationFailed:
-    """The refusal of tasks over the limit; ``fields`` names where their bytes are."""
-    detail = f"a task is at most {limit} bytes encoded"
-    return ValidationFailed(
-        [{"field": field, "error": "too_long", "detail": detail} for field in fields]
-    )
+            raise too_large(self._max_task, "metadata")
 
 
 def _size(task: SubmitTask) -> int:

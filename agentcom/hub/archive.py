@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
 from twisted.internet.defer import DeferredLock
-from twisted.logger import Logger
 
 from agentcom.core import events
 from agentcom.core.changes import Retry
@@ -27,6 +26,8 @@ AT_A_TIME = 50
 """Tasks of one step of a change of many; others go on between two steps."""
 
 Place = tuple[int, int]
+"""Where a look for what is old goes on; see :class:`.interface.Old`."""
+
 Step = Callable[[list[Task]], None]
 
 
@@ -37,8 +38,6 @@ class Archive:
     :param check_open: raises when nothing new can be kept.
     :param check_room: raises where so many more may not wait.
     """
-
-    log = Logger()
 
     def __init__(
         self,
@@ -65,11 +64,7 @@ class Archive:
         :raises TaskNotFound: there is no such task.
         :raises InvalidState: it is no dead letter.
         """
-        async with self._alone():
-            task = await self._dead_letter(task_id)
-            self._retry([task], by)
-            await self._ledger.settled()
-            return task
+        return await self._one(task_id, lambda tasks: self._retry(tasks, by))
 
     async def retry_many(self, choice: ChooseDeadLetters, by: str) -> tuple[int, int]:
         """Retry the dead letters that are chosen.
@@ -84,18 +79,13 @@ class Archive:
         :raises TaskNotFound: there is no such task.
         :raises InvalidState: it is no dead letter.
         """
-        async with self._alone():
-            task = await self._dead_letter(task_id)
-            self._delete([task], by)
-            await self._ledger.settled()
+        await self._one(task_id, lambda tasks: self._delete(tasks, by))
 
     async def delete_many(self, choice: ChooseDeadLetters, by: str) -> tuple[int, int]:
         """Delete the dead letters that are chosen; see :meth:`retry_many`."""
         return await self._each(choice, lambda tasks: self._delete(tasks, by))
 
-    async def prune(
-        self, before: int, place: tuple[int, int]
-    ) -> tuple[int, tuple[int, int] | None]:
+    async def prune(self, before: int, place: Place) -> tuple[int, Place | None]:
         """Forget some of what ended before a time.
 
         :param before: Unix milliseconds.
@@ -124,6 +114,13 @@ class Archive:
             yield
         finally:
             self._lock.release()
+
+    async def _one(self, task_id: str, step: Step) -> Task:
+        async with self._alone():
+            task = await self._dead_letter(task_id)
+            step([task])
+            await self._ledger.settled()
+            return task
 
     async def _each(self, choice: ChooseDeadLetters, step: Step) -> tuple[int, int]:
         done = 0

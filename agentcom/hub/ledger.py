@@ -79,9 +79,6 @@ class _Warm:
         self._weights: dict[str, int] = {}
         self._bytes = 0
 
-    def __contains__(self, task_id: object) -> bool:
-        return task_id in self._weights
-
     def put(self, task: Task) -> None:
         """One more, or the same again."""
         weight = task_weight(task)

@@ -11,7 +11,6 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.logger import Logger
 
 from agentcom.core import events
 from agentcom.core.agent import Presence as Mode
@@ -30,8 +29,6 @@ AT_A_TIME = 64
 
 class Fanout:
     """Sends one frame to many, some in each turn of the reactor, in order."""
-
-    log = Logger()
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock

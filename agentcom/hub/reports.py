@@ -10,7 +10,6 @@ from collections.abc import Callable
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.logger import Logger
 
 from agentcom.core import events
 from agentcom.core.changes import (
@@ -57,8 +56,6 @@ class Reports:
     :param now: Unix milliseconds.
     :param jitter: gives numbers from 0 to 1, for backoff.
     """
-
-    log = Logger()
 
     def __init__(
         self,

@@ -13,7 +13,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from agentcom.errors import HubStopping, StoreUnavailable
-from agentcom.hub.archive import Archive
+from agentcom.hub.archive import Archive, Place
 
 EVERY_S = 600.0
 """Seconds between two rounds."""
@@ -91,7 +91,7 @@ class Retention:
 
     async def _round(self, retain_s: float) -> None:
         before = self._now() - int(retain_s * 1000)
-        place: tuple[int, int] | None = (0, 0)
+        place: Place | None = (0, 0)
         count = 0
         while place is not None and self._may_write():
             try:

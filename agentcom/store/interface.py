@@ -176,7 +176,7 @@ class Store(Protocol):
         """One task."""
 
     def fetch(self, task_id: str) -> Task | None:
-        """One task, at once: blocks for some tens of microseconds."""
+        """One task, at once: blocks for some tens of microseconds, with large texts for longer."""
 
     def tasks_by_keys(self, submitted_by: str, keys: Sequence[str]) -> Deferred[dict[str, Task]]:
         """The tasks that were submitted with these idempotency keys, by key."""

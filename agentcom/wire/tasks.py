@@ -27,6 +27,7 @@ from agentcom.core.matching import (
 )
 from agentcom.core.retry import Backoff
 from agentcom.core.state import USUAL, OnDisconnect, Priority, Terms
+from agentcom.errors import ValidationFailed
 
 MOST_S = 1e9
 """Seconds that any duration may have: some thirty years."""
@@ -203,4 +204,12 @@ def _backoff(asked: BackoffAsked) -> Backoff:
         factor=usual.factor if asked.factor is None else asked.factor,
         # Who asks for a long first wait and says no more wants no shorter ones after it.
         max_s=max(usual.max_s, initial_s) if asked.max_s is None else asked.max_s,
+    )
+
+
+def too_large(limit: int, *fields: str) -> ValidationFailed:
+    """The refusal of tasks over a limit in bytes; ``fields`` names where their bytes are."""
+    detail = f"a task is at most {limit} bytes encoded"
+    return ValidationFailed(
+        [{"field": field, "error": "too_long", "detail": detail} for field in fields]
     )

@@ -6,10 +6,11 @@ from collections.abc import Callable
 
 from agentcom.core.state import Task
 from agentcom.core.tokens import SUBMIT, Token
-from agentcom.errors import AgentComError, Forbidden, ValidationFailed
+from agentcom.errors import AgentComError, Forbidden
 from agentcom.hub.hub import Hub
 from agentcom.wire.codec import encode
 from agentcom.wire.frames import TaskSubmit, TaskSubmitted, ref_of
+from agentcom.wire.tasks import too_large
 
 UNDER_WAY = 10_000
 """Submissions of one connection that wait for their answer; then it is not read from."""
@@ -52,9 +53,7 @@ class Submissions:
         if not token.allows(SUBMIT):
             raise Forbidden(SUBMIT)
         if size > self._max_task:
-            detail = f"a task is at most {self._max_task} bytes encoded"
-            told = {"field": "metadata", "error": "too_long", "detail": detail}
-            raise ValidationFailed([told])
+            raise too_large(self._max_task, "metadata")
 
         def done(task: Task) -> None:
             self.under_way -= 1
