@@ -21,6 +21,7 @@ from agentcom.errors import HubStopping, StoreUnavailable
 from agentcom.hub.agenda import Agenda
 from agentcom.hub.archive import Archive
 from agentcom.hub.auth import Auth
+from agentcom.hub.counts import Counts
 from agentcom.hub.dispatch import Dispatch
 from agentcom.hub.eventlog import EventLog
 from agentcom.hub.explain import Explain
@@ -89,6 +90,7 @@ class Hub:
         self.store = store
         self.roster = roster
         self.ids = ids
+        self.counts = Counts()
         self._stopping = False
         loaded = store.load()
         self.events = EventLog(store, loaded.epoch, loaded.last_seq, loaded.pruned_seq)

@@ -1,0 +1,39 @@
+"""What has happened since the hub started, in numbers that only grow.
+
+Whoever sees a thing happen counts it here; ``http/metrics.py`` shows them.
+Names are fixed words, never what a peer said, so that they stay few.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+
+class Counts:
+    """The hub's counters.
+
+    :ivar opened: WebSocket connections whose handshake was good.
+    :ivar closed: connections by the close code that the hub gave.
+    :ivar refused: connections that were not let in, by the limit that was met.
+    :ivar identified: connections that were taken in as an agent's.
+    :ivar replaced: connections whose agent came in on a newer one.
+    :ivar contests: times that an agent id was found to be fought over.
+    :ivar ignored: offers that an agent let pass without a word.
+    :ivar probes: tries of an agent that had let an offer pass.
+    :ivar requeued: tasks that went back to the queue, by reason.
+    :ivar failed: attempts that the hub itself failed, by error.
+    :ivar stale: reports that were refused, by error.
+    """
+
+    def __init__(self) -> None:
+        self.opened = 0
+        self.closed: Counter[int] = Counter()
+        self.refused: Counter[str] = Counter()
+        self.identified = 0
+        self.replaced = 0
+        self.contests = 0
+        self.ignored = 0
+        self.probes = 0
+        self.requeued: Counter[str] = Counter()
+        self.failed: Counter[str] = Counter()
+        self.stale: Counter[str] = Counter()
