@@ -10,11 +10,13 @@ from collections.abc import Callable
 
 from twisted.internet.interfaces import IReactorTime
 
-from agentcom.config import Config
+from agentcom.config import Config, connections_of
 from agentcom.core.ids import Ids
 from agentcom.http.admin import AdminRoutes
 from agentcom.http.agents import AgentRoutes
+from agentcom.http.drains import DrainRoutes
 from agentcom.http.events import EventRoutes
+from agentcom.http.metrics import MetricRoutes
 from agentcom.http.pages import PageRoutes
 from agentcom.http.routing import Api
 from agentcom.http.tasks import TaskRoutes
@@ -26,6 +28,9 @@ from agentcom.store.interface import Store
 from agentcom.wire.frames import Limits
 from agentcom.ws.factory import AgentFactory
 
+OPEN_FILES = 1_024 * 1_024
+"""As good as no limit, where nothing but memory is used."""
+
 MAX_TASK = 512 * 1024
 """Bytes of one encoded task (PROTOCOL.md section 3)."""
 
@@ -34,6 +39,7 @@ class Assembly:
     """One hub with everything in front of it.
 
     :param wall: see :class:`.hub.hub.Hub`.
+    :param open_files: how many connections the process may have.
     :ivar site: serves WebSocket and HTTP on whatever it is made to listen on.
     """
 
@@ -44,6 +50,7 @@ class Assembly:
         ids: Ids,
         config: Config,
         wall: Callable[[], float] | None = None,
+        open_files: int = OPEN_FILES,
     ) -> None:
         agents: Roster = {}
         settings = Settings(
@@ -60,16 +67,29 @@ class Assembly:
             send_buffer_bytes=config.send_buffer,
             hold_s=HOLD_S,
         )
-        self.factory = AgentFactory(self.hub, agents, clock, limits)
+        self.factory = AgentFactory(
+            self.hub, agents, clock, limits, *connections_of(config, open_files)
+        )
         self.streams = EventRoutes(self.hub, clock)
         self.api = Api(
             self.hub,
             [
                 *TaskRoutes(self.hub, MAX_TASK).routes(),
-                *AgentRoutes(self.hub).routes(),
+                *AgentRoutes(self.hub, limits, self.factory.rivals.contested).routes(),
+                *DrainRoutes(self.hub).routes(),
                 *AdminRoutes(self.hub, config.open_registration).routes(),
                 *self.streams.routes(),
+                *MetricRoutes(self.hub, self._connections).routes(),
                 *PageRoutes().routes(),
             ],
         )
         self.site: AgentComSite = make_site(self.api, self.factory, clock)
+
+    def _connections(self) -> dict[str, int]:
+        """Open connections by kind."""
+        strangers = len(self.factory.strangers)
+        return {
+            "identified": len(self.factory.connections) - strangers,
+            "unidentified": strangers,
+            "http": self.factory.admission.http,
+        }

@@ -22,6 +22,9 @@ LEAST_BUFFER = 64 * 1024
 MOST_FRAME = 1024 * MIB
 MOST_BUFFER = 64 * 1024 * MIB
 
+MOST_UNIDENTIFIED = 10_000
+"""Connections without a name by default: as many agents may come back at once."""
+
 SHOWN = 80
 """Characters of a wrong value that its error repeats."""
 
@@ -39,6 +42,9 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     :ivar send_buffer: bytes that may wait for an agent that reads slowly.
     :ivar ping_s: seconds between pings to a silent agent.
     :ivar silence_s: seconds of silence after which a connection is closed.
+    :ivar max_connections: of all kinds; ``None`` for what open files allow.
+    :ivar max_unidentified: WebSocket connections that have not identified;
+        ``None`` for half of all, at most 10 000.
     """
 
     listen: tuple[str, ...] = (DEFAULT_LISTEN,)
@@ -54,6 +60,18 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     send_buffer: int = 8 * MIB
     ping_s: float = 20.0
     silence_s: float = 60.0
+    max_connections: int | None = None
+    max_unidentified: int | None = None
+
+
+def connections_of(config: Config, most: int) -> tuple[int, int]:
+    """How many connections there may be in all, and how many of nobody known.
+
+    :param most: what the limit on open files allows.
+    """
+    in_all = min(config.max_connections or most, most)
+    unidentified = config.max_unidentified or min(MOST_UNIDENTIFIED, max(1, in_all // 2))
+    return in_all, min(unidentified, in_all)
 
 
 def data_dir_of(option: str | None, environ: Mapping[str, str]) -> Path:

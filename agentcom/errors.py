@@ -124,7 +124,8 @@ class AgentNotConnected(AgentComError):
 
 
 class AgentDraining(AgentComError):
-    """A push names an agent that has asked for no more work."""
+    """A push names an agent that is given no more work: it asked for that, or an
+    operator drains it."""
 
     code = "agent_draining"
 
@@ -159,8 +160,20 @@ class QueueFull(AgentComError):
     code = "queue_full"
 
 
+class TooManyConnections(AgentComError):
+    """As many connections are open as there may be, in all or of nobody known."""
+
+    code = "too_many_connections"
+
+
+class HubDraining(AgentComError):
+    """A push to a hub that an operator drains: nothing begins there now."""
+
+    code = "hub_draining"
+
+
 class HubStopping(AgentComError):
-    """The hub is draining and takes nothing new."""
+    """The hub is stopping and takes nothing new."""
 
     code = "stopping"
 

@@ -7,9 +7,9 @@ answers what was received before the lines are closed (PROTOCOL.md section 1).
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from threading import Thread
 from typing import Any
 
@@ -31,12 +31,19 @@ from agentcom.core.tokens import ADMIN, mint
 from agentcom.datadir import DataDir, Lock, free_bytes, write_secret
 from agentcom.errors import StartError
 from agentcom.hub.hub import GOING_AWAY
+from agentcom.hub.pacing import told
+from agentcom.openfiles import room
+from agentcom.pauses import Pauses
 from agentcom.site import AgentComSite
 from agentcom.store.local import count_tokens, insert
 from agentcom.store.sqlite import SqliteStore, connect_reader, open_file
 
 READERS = 4
 """Threads that read the store."""
+
+BACKLOG = 4_096
+TAKE_BACKLOG = ("tcp", "tcp6", "ssl", "unix")
+"""Connections that may wait to be accepted, and the endpoints that can be told so."""
 
 POLL_S = 0.05
 """Seconds between looks at what a stop waits for."""
@@ -92,6 +99,7 @@ class HubService(Service):
         self._ports: list[IListeningPort] = []
         self._store: SqliteStore | None = None
         self.parts: Assembly | None = None
+        self._pauses = Pauses(reactor)
 
     def startService(self) -> None:
         """Open, load, listen; all of it or nothing."""
@@ -100,7 +108,14 @@ class HubService(Service):
             self._data.acquire()
             self._lock.acquire()
             self._store = self._open_store()
-            parts = Assembly(self._store, self._reactor, Ids(os.urandom), self.config, self._wall)
+            parts = Assembly(
+                self._store,
+                self._reactor,
+                Ids(os.urandom),
+                self.config,
+                self._wall,
+                room(self.config.max_connections, self.log),
+            )
             self._listen(parts.site)
         except StartError as e:
             self._close()
@@ -114,9 +129,8 @@ class HubService(Service):
         parts.hub.start()
         # Not before the signal handlers are there: who reads it may stop us.
         self._reactor.callWhenRunning(self._say_ready)
-        # What is there now stays: the collector need not look at it again.
-        gc.collect()
-        gc.freeze()
+        self._pauses.start()
+        parts.hub.agenda.every_tick(self._pauses.tick)
 
     def _say_ready(self) -> None:
         for url in self.urls():
@@ -161,8 +175,9 @@ class HubService(Service):
         await self._until(lambda: bool(drained.called) and not api.in_progress, ends - share)
         self.parts.streams.stop()
         hub.stop()
+        factory.rivals.stop()
         for connection in list(factory.connections):
-            connection.close(GOING_AWAY, "hub stopping")
+            connection.close(GOING_AWAY, told("hub stopping", hub.pacing.retry_after_ms()))
         await self._until(lambda: not factory.connections, self._reactor.seconds() + share)
         for connection in list(factory.connections):
             connection.abort()
@@ -219,7 +234,7 @@ class HubService(Service):
     def _listen(self, site: AgentComSite) -> None:
         for text in self.config.listen:
             try:
-                endpoint = serverFromString(self._reactor, text)
+                endpoint = _endpoint(self._reactor, text)
                 outcome: list[Any] = []
                 endpoint.listen(site).addBoth(outcome.append)
             except Exception as e:
@@ -229,8 +244,10 @@ class HubService(Service):
             if isinstance(outcome[0], Failure):
                 raise StartError(_cannot_listen(text, outcome[0].value))
             self._ports.append(outcome[0])
+            site.door.ports.append(outcome[0])
 
     def _close(self) -> None:
+        self._pauses.stop()
         for port in self._ports:
             port.stopListening()
         self._ports.clear()
@@ -242,6 +259,18 @@ class HubService(Service):
             self._store = None
         self._lock.release()
         self._data.release()
+
+
+def _endpoint(reactor: Any, text: str) -> Any:
+    """An endpoint with room in the kernel for many who connect at once.
+
+    Twisted's 50 would make those beyond it wait for TCP's own retries, which
+    take a second and more.
+    """
+    if text.partition(":")[0] in TAKE_BACKLOG and ":backlog=" not in text:
+        with suppress(TypeError, ValueError):
+            return serverFromString(reactor, f"{text}:backlog={BACKLOG}")
+    return serverFromString(reactor, text)
 
 
 def _cannot_listen(text: str, error: BaseException | None) -> str:

@@ -7,18 +7,16 @@ arrives (PROTOCOL.md section 4).
 
 from __future__ import annotations
 
-import base64
-import binascii
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
-from autobahn.twisted.resource import WebSocketResource
 from twisted.internet.interfaces import IReactorTime
 from twisted.web.http import RESPONSES, HTTPChannel
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
 from agentcom import errors
+from agentcom.door import Channel, Door, Handshake
 from agentcom.http.errors import status_of
 from agentcom.http.routing import MAX_BODY, Answer, Api, Route, respond
 from agentcom.wire.codec import encode, is_utf8
@@ -112,28 +110,6 @@ class BoundedRequest(Request):
         self.clock.callLater(LINGER_S, self.channel.loseConnection)
 
 
-class Handshake(Resource):
-    """``/ws``: a WebSocket handshake, or a JSON answer to anything else."""
-
-    isLeaf = True
-
-    def __init__(self, factory: AgentFactory) -> None:
-        super().__init__()  # type: ignore[no-untyped-call]  # untyped in Twisted
-        self._websocket = WebSocketResource(factory)
-
-    def render(self, request: Request) -> bytes | int:
-        wrong = _handshake_error(request)
-        if wrong is None:
-            answer: bytes | int = self._websocket.render(request)
-            return answer
-        request.setHeader(b"upgrade", b"websocket")
-        request.setHeader(b"connection", b"Upgrade")
-        request.setHeader(b"sec-websocket-version", b"13")
-        body = respond(request, Answer(426, {"error": "upgrade_required", "detail": wrong}))
-        request.setResponseCode(426, b"Upgrade Required")
-        return body
-
-
 class Root(Resource):
     """Sends ``/ws`` to the handshake and everything else to the API."""
 
@@ -156,6 +132,15 @@ class AgentComSite(Site):
     """The site of one port, without an access log: URLs may carry tokens."""
 
     noisy = False
+    door: Door
+
+    def buildProtocol(self, addr: object) -> Any:
+        """What takes in a connection, until it is known what it speaks."""
+        return self.door.newcomer()
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """What TLS may agree on: a WebSocket cannot come out of HTTP/2."""
+        return [b"http/1.1"]
 
     def log(self, request: object) -> None:
         """Nothing: see the class."""
@@ -167,40 +152,20 @@ def make_site(api: Api, factory: AgentFactory, clock: IReactorTime) -> AgentComS
     class HubRequest(BoundedRequest):
         pass
 
+    class HubChannel(Channel):
+        pass
+
     HubRequest.api = api
     HubRequest.clock = clock
-    return AgentComSite(  # type: ignore[no-untyped-call]  # untyped in Twisted
+    HubChannel.admission = factory.admission
+    site = AgentComSite(  # type: ignore[no-untyped-call]  # untyped in Twisted
         Root(api, factory),
         requestFactory=HubRequest,
         reactor=clock,
         timeout=IDLE_S,
         parsePOSTFormSubmission=False,
     )
-
-
-def _handshake_error(request: Request) -> str | None:
-    """What makes a request no WebSocket handshake, ``None`` for a good one."""
-    if request.method != b"GET":
-        return "open a WebSocket with GET"
-    if _tokens(request, b"upgrade") != ["websocket"] or "upgrade" not in _tokens(
-        request, b"connection"
-    ):
-        return "this is a WebSocket endpoint"
-    if _tokens(request, b"sec-websocket-version") != ["13"]:
-        return "speak WebSocket version 13"
-    keys = request.requestHeaders.getRawHeaders(b"sec-websocket-key") or []
-    try:
-        good = len(keys) == 1 and len(base64.b64decode(keys[0].strip(), validate=True)) == 16
-    except (binascii.Error, ValueError):
-        good = False
-    return None if good else "Sec-WebSocket-Key is missing or malformed"
-
-
-def _tokens(request: Request, name: bytes) -> list[str]:
-    values = request.requestHeaders.getRawHeaders(name) or []
-    return [
-        part.strip().lower()
-        for value in values
-        for part in value.decode("latin-1").split(",")
-        if part.strip()
-    ]
+    site.protocol = HubChannel  # type: ignore[method-assign, assignment]  # a factory, to mypy
+    site.door = Door(factory, clock, lambda: Site.buildProtocol(site, None))
+    factory.hub.agenda.every_tick(site.door.sweep)
+    return site

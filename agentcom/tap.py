@@ -65,6 +65,8 @@ class Options(usage.Options):
         ["send-buffer", None, "8MiB", "What may wait for an agent that reads slowly"],
         ["ping-interval", None, "20", "Seconds between pings to a silent agent"],
         ["silence-limit", None, "60", "Seconds of silence that close a connection"],
+        ["max-connections", None, None, "Connections in all [what open files allow]"],
+        ["max-unidentified", None, None, "WebSockets without identify [half of all, <= 10000]"],
     ]
     optFlags: ClassVar[list[list[str | None]]] = [
         ["open-registration", None, "Let anybody register a new agent"]
@@ -122,8 +124,14 @@ class Options(usage.Options):
             send_buffer=size("send-buffer", self["send-buffer"], LEAST_BUFFER, MOST_BUFFER),
             ping_s=number("ping-interval", self["ping-interval"], 0.1, 3600),
             silence_s=number("silence-limit", self["silence-limit"], 0.2, 86400),
+            max_connections=self._count("max-connections"),
+            max_unidentified=self._count("max-unidentified"),
         )
         return config
+
+    def _count(self, name: str) -> int | None:
+        text = self[name]
+        return None if text is None else int(number(name, text, 1, 1e7, whole=True))
 
 
 def makeService(options: Options) -> IService:

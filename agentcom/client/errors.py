@@ -52,8 +52,10 @@ _SENTENCES = {
     "forbidden": "this token may not do that: it lacks the scope {required_scope!r}",
     "agent_not_connected": "agent {agent_id!r} is not connected; `agentcom agents` lists "
     "those that are",
-    "agent_draining": "the agent is draining and takes no more work; try again when it is back",
-    "agent_not_found": "the hub knows no such agent",
+    "agent_draining": "the agent is drained and takes no more work; push to another one, "
+    "submit the task and it waits, or end it with `agentcom resume {agent_id}`",
+    "agent_not_found": "the hub knows no such agent; `agentcom agents` lists those that are "
+    "connected",
     "task_not_found": "the hub knows no such task; `agentcom tasks` lists those that it has",
     "token_not_found": "that agent has no token that could be revoked",
     "agent_id_taken": "that agent id is taken; choose another one",
@@ -62,6 +64,8 @@ _SENTENCES = {
     "invalid_state": "that cannot be done with a task that is {status}",
     "queue_full": "the hub's queue is full; try again when tasks have ended",
     "store_unavailable": "the hub cannot store anything new now; try again in a minute",
+    "hub_draining": "the hub is drained and begins nothing; submit the task and it waits, or end "
+    "it with `agentcom resume --all`",
     "stopping": "the hub is stopping; try again when it is back",
     "body_too_large": "that is more than the hub takes at once ({limit} bytes)",
     "not_found": "the hub has no such address; is it an older version?",

@@ -1,7 +1,8 @@
 """The calls of the HTTP API, each one method: :class:`HubClient`.
 
 Answers are checked (``replies``) and every failure is a ``ClientError``
-(``errors``).  Those of tasks are in ``tasks``, the live events in ``stream``.
+(``errors``).  Those of tasks are in ``tasks``, those that take agents out of
+service in ``drains``, the live events in ``stream``.
 :func:`connect` makes a client that uses a real reactor.
 """
 
@@ -19,15 +20,17 @@ from twisted.web.iweb import IResponse
 
 from agentcom.client import replies
 from agentcom.client.backoff import Backoff
+from agentcom.client.drains import DrainCalls
 from agentcom.client.stream import EventStream, Watcher
 from agentcom.client.tasks import TaskCalls
 from agentcom.client.transport import Transport
 from agentcom.client.urls import HubURL
 
 NO_TOKEN = "token_not_found"
+NO_AGENT = "agent_not_found"
 
 
-class HubClient(TaskCalls):
+class HubClient(TaskCalls, DrainCalls):
     """One hub, spoken to with one token.
 
     :param http: does the requests; ``treq.testing`` has one for tests.
@@ -44,6 +47,11 @@ class HubClient(TaskCalls):
     async def agents(self) -> replies.Agents:
         """The agents that are connected."""
         return await self._transport.call("GET", ("api", "agents"), replies.Agents)
+
+    async def agent(self, agent_id: str) -> replies.AgentShown:
+        """One agent, also one that is away, and how it lives."""
+        path = ("api", "agents", agent_id)
+        return await self._transport.call("GET", path, replies.AgentShown, missing=NO_AGENT)
 
     async def create_token(
         self,

@@ -104,6 +104,15 @@ class Agents(TypedDict):
     agents: list[AgentReply]
 
 
+class AgentShown(TypedDict):
+    """``GET /api/agents/:id``; what else it has is for people to read."""
+
+    agent_id: str
+    state: NotRequired[str]
+    tasks: NotRequired[list[dict[str, Any]]]
+    liveness: NotRequired[dict[str, Any]]
+
+
 class TokenCreated(TypedDict):
     """``POST /admin/tokens``: the only time that the token is shown."""
 
@@ -129,6 +138,40 @@ class Tokens(TypedDict):
 
 class Revoked(TypedDict):
     """``DELETE /admin/tokens/:agent_id``."""
+
+    status: str
+    agent_id: str
+
+
+class DrainState(TypedDict):
+    """An agent, or the hub: whether it is drained and how far it is.
+
+    ``status`` is ``draining`` or ``serving``; ``agents`` are those that are drained,
+    in the answer for the hub.
+    """
+
+    status: str
+    running: int
+    drained: bool
+    agent_id: NotRequired[str]
+    connected: NotRequired[bool]
+    by: NotRequired[str | None]
+    note: NotRequired[str | None]
+    since: NotRequired[int | None]
+    deadline: NotRequired[int | None]
+    agents: NotRequired[list[dict[str, Any]]]
+    agents_total: NotRequired[int]
+
+
+class Resumed(TypedDict):
+    """``POST /api/agents/:id/resume`` and ``DELETE /api/admin/drain``."""
+
+    status: str
+    agent_id: NotRequired[str]
+
+
+class Disconnected(TypedDict):
+    """``POST /api/agents/:id/disconnect``."""
 
     status: str
     agent_id: str

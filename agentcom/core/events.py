@@ -32,6 +32,11 @@ OUTPUT_TRUNCATED = "output_truncated"
 AGENT_JOINED = "agent_joined"
 AGENT_LEFT = "agent_left"
 STATUS_CHANGED = "status_changed"
+AGENT_DRAINING = "agent_draining"
+AGENT_DRAINED = "agent_drained"
+AGENT_RESUMED = "agent_resumed"
+HUB_DRAINING = "hub_draining"
+HUB_RESUMED = "hub_resumed"
 HUB_STARTED = "hub_started"
 
 TERMINAL_EVENTS = frozenset({TASK_COMPLETE, TASK_CANCELLED, TASK_DEAD_LETTER, TASK_EXPIRED})

@@ -109,3 +109,16 @@ def keeps(task: Task, agent_id: str, generation: int | None) -> bool:
         return True
     ended_by_word = task.ending is not None and task.ending.generation == task.generation
     return task.status is Status.QUEUED and not ended_by_word
+
+
+def unsaid(task: Task) -> bool:
+    """Whether the agent that has the task, or had it last, has not said how that ended.
+
+    Also true where the hub itself failed the attempt: while nobody else has
+    begun, that agent's own word may still come, and counts.
+    """
+    ending = task.ending
+    return ending is None or ending.generation != task.generation or ending.kind not in _REPORTS
+
+
+_REPORTS = frozenset(Kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from agentcom.core.tokens import AGENT, SUBMIT
@@ -9,6 +10,8 @@ from agentcom.errors import AgentNotFound
 from agentcom.http.errors import RETRY_AFTER_S
 from agentcom.http.routing import Answer, Call, Route
 from agentcom.hub.hub import Hub
+from agentcom.hub.liveness import Liveness
+from agentcom.wire.frames import Limits
 from agentcom.wire.http import PostMessage
 
 SERVICE = "agent_com"
@@ -18,10 +21,17 @@ TASKS_SHOWN = 1_000
 
 
 class AgentRoutes:
-    """Health, readiness, agents, messages."""
+    """Health, readiness, agents, messages.
 
-    def __init__(self, hub: Hub) -> None:
+    :param limits: those of connections.
+    :param contested: whether an agent id is fought over now.
+    """
+
+    def __init__(self, hub: Hub, limits: Limits, contested: Callable[[str], bool]) -> None:
         self._hub = hub
+        self._liveness = Liveness(
+            hub.ledger, hub.dispatch.holdings, hub.roster, hub.agenda, hub.now, limits, contested
+        )
 
     def routes(self) -> list[Route]:
         """What is served, and what each needs."""
@@ -77,6 +87,8 @@ class AgentRoutes:
         shown: dict[str, Any] = {"agent_id": agent_id, "state": "away"}
         if link is not None:
             shown = {**self._hub.info(link), **link.newest}
+        shown["drain"] = self._hub.drains.shown(agent_id)
+        shown["liveness"] = self._liveness.of(agent_id, TASKS_SHOWN)
         shown["tasks"] = self._hub.overview.tasks_of(agent_id, TASKS_SHOWN)
         return Answer(200, shown)
 

@@ -23,7 +23,9 @@ STATUS: dict[type[e.AgentComError], int] = {
     e.IdempotencyConflict: 409,
     e.InvalidState: 409,
     e.QueueFull: 429,
+    e.TooManyConnections: 503,
     e.StoreUnavailable: 503,
+    e.HubDraining: 503,
     e.HubStopping: 503,
 }
 

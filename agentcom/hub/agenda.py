@@ -66,6 +66,10 @@ class Agenda:
         due = self._due.get((kind, key))
         return None if due is None else max(0.0, due - self._clock.seconds())
 
+    def seconds(self) -> float:
+        """What its clock says: good for how long ago a thing was, also when the time is set."""
+        return self._clock.seconds()
+
     def start(self) -> None:
         """Begin to tick."""
         self._call = self._clock.callLater(0, self._tick)

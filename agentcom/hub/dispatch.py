@@ -16,6 +16,7 @@ from twisted.logger import Logger
 
 from agentcom.core.agent import Agent
 from agentcom.core.changes import Assign
+from agentcom.core.drain import Drain
 from agentcom.core.state import Status, Task
 from agentcom.core.task import expired
 from agentcom.hub.agenda import Agenda
@@ -42,6 +43,7 @@ class Dispatch:
 
     :param roster: the factory-level agent map.
     :param now: Unix milliseconds.
+    :ivar standstill: the drain of the whole hub, while there is one.
     """
 
     log = Logger()
@@ -60,6 +62,7 @@ class Dispatch:
         self._interventions = interventions
         self._now = now
         self.is_open = False
+        self.standstill: Drain | None = None
         self.queue = Queue()
         self.holdings = Holdings(roster, agenda)
         self._staff = Staff(roster, self.holdings, self.queue)
@@ -77,6 +80,16 @@ class Dispatch:
         """Assign nothing more."""
         self.is_open = False
 
+    def stand_still(self, drain: Drain | None) -> None:
+        """Assign nothing while there is a drain, and at its end at once what waits."""
+        self.standstill = drain
+        self._match_all()
+
+    @property
+    def assigns(self) -> bool:
+        """Whether tasks are given to agents now."""
+        return self.is_open and self.standstill is None
+
     def load(self, waiting: Iterable[Waiting]) -> None:
         """Take in what waits, at start."""
         now = self._now()
@@ -88,14 +101,14 @@ class Dispatch:
 
     # -- agents ---------------------------------------------------------
 
-    def is_draining(self, agent_id: str) -> bool:
-        """Whether the agent asked for no more work."""
-        found = self.holdings.get(agent_id)
-        return found is not None and found.draining
+    def drain(self, agent_id: str, reason: str | None = None) -> None:
+        """Offer this agent nothing more on this connection: it asked for that.
 
-    def drain(self, agent_id: str) -> None:
-        """Offer this agent nothing more on this connection."""
-        self.holdings.of(agent_id).draining = True
+        :param reason: why, in its own words.
+        """
+        holding = self.holdings.of(agent_id)
+        holding.draining = True
+        holding.asked = reason
 
     def came(self, agent: Agent) -> None:
         """An agent is in the map, or says something new of itself."""
@@ -127,7 +140,7 @@ class Dispatch:
         if self._later is not None:
             self._later[group] = None
             return
-        while self.is_open and group.ready:
+        while self.assigns and group.ready:
             agent_id = self._staff.first(group)
             if agent_id is None or not self._give(agent_id):
                 return
@@ -148,7 +161,7 @@ class Dispatch:
         """Assign one task to an agent, if it may have one and one waits for it."""
         holding = self.holdings.get(agent_id)
         link = self._roster.get(agent_id)
-        if holding is None or link is None or not self.is_open:
+        if holding is None or link is None or not self.assigns:
             return False
         if not holding.has_room(link.agent.slots):
             return False

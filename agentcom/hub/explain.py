@@ -12,6 +12,7 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from agentcom.core.drain import Drain
 from agentcom.core.matching import ABSENT, EQUAL, EXISTS, IN, LabelRule, Unmet, unmet
 from agentcom.core.state import Status, Task
 from agentcom.errors import TaskNotFound
@@ -122,6 +123,9 @@ class Explain:
         found: list[Told] = []
         if not self._dispatch.is_open:
             found.append(_rule("hub_stopping", "the hub is stopping and assigns nothing"))
+        if (drain := self._dispatch.standstill) is not None:
+            detail = f"the hub assigns nothing: it is drained {short(drain.words())}"
+            found.append(_rule("hub_draining", detail, **_of(drain)))
         now = self._now()
         if task.ready_at is not None and task.ready_at > now:
             found.append(_delayed(task, task.ready_at, (task.ready_at - now) / 1000))
@@ -135,17 +139,33 @@ class Explain:
         elif not found:
             if all(told["rules"] for told in fit):
                 found.append(_rule("no_room", _no_room(fit)))
+                found.extend(self._drained(fit))
                 found.extend(self._behind(task, fit))
             else:
                 found.append(_rule("turn", "it is about to be assigned"))
         return found
 
     def _pinned_away(self, agent_id: str) -> Told:
-        if self._auth.knows(agent_id):
+        holding = self._dispatch.holdings.get(agent_id)
+        if self._auth.knows(agent_id) or holding is not None:
             detail = f"only {agent_id} may have it, and {agent_id} is away"
-            return _rule("pinned_away", detail, needed=agent_id)
+            if holding is None or holding.drain is None:
+                return _rule("pinned_away", detail, needed=agent_id)
+            detail += f", and drained {short(holding.drain.words())}"
+            return _rule("pinned_away", detail, needed=agent_id, drain=_of(holding.drain))
         detail = f"only {agent_id} may have it, and no agent of that name was ever known"
         return _rule("pinned_unknown", detail, needed=agent_id)
+
+    def _drained(self, fit: list[Told]) -> list[Told]:
+        """Those that fit best and that operators drain: somebody can end that."""
+        found: list[Told] = []
+        for told in fit[:LOOKED_AT] if len(fit) > 1 else []:
+            agent_id = told["agent_id"]
+            holding = self._dispatch.holdings.get(agent_id)
+            if holding is not None and (drain := holding.drain) is not None:
+                detail = f"{agent_id}, which fits it, is drained {short(drain.words())}"
+                found.append(_rule("draining", detail, agent_id=agent_id, **_of(drain)))
+        return found
 
     def _behind(self, task: Task, fit: list[Told]) -> list[Told]:
         """Whether other tasks go first with those agents that fit best."""
@@ -182,7 +202,7 @@ class Explain:
     def _states(self, agent_id: str, slots: int, holding: Holding) -> list[Told]:
         found: list[Told] = []
         if holding.draining:
-            found.append(_rule("draining", "it asked for no more work"))
+            found.append(_draining(agent_id, holding))
         if holding.unresponsive and not holding.probing:
             left = self._agenda.left("probe", agent_id)
             again = "" if left is None else f"; it is tried again in {left:.1f} s"
@@ -215,6 +235,18 @@ def _never_fits(told: Told) -> bool:
 
 def _rule(rule: str, detail: str, **fields: object) -> Told:
     return {"rule": rule, "detail": detail, **fields}
+
+
+def _of(drain: Drain) -> Told:
+    return {"by": drain.by, "note": drain.note, "deadline": drain.deadline}
+
+
+def _draining(agent_id: str, holding: Holding) -> Told:
+    if (drain := holding.drain) is not None:
+        return _rule("draining", f"it is drained {short(drain.words())}", **_of(drain))
+    why = "" if holding.asked is None else f": {short(holding.asked)}"
+    detail = f"it asked for no more work{why}"
+    return _rule("draining", detail, by=agent_id, note=holding.asked, deadline=None)
 
 
 def _by_rule(agents: list[Told]) -> Counter[str]:

@@ -40,17 +40,24 @@ def runs(task: Task, holding: Holding | None, here: bool, agenda: Agenda, now: i
         "max_attempts": task.max_attempts,
         "since": task.assigned_at,
     }
-    for kind, name in _LIMITS.items():
+    for kind, name in TASK_LIMITS.items():
         left = agenda.left(kind, task.id)
         if left is not None:
             told[name] = now + round(left * 1000)
     left = agenda.left("attempt", task.id)
     if left is not None:
         told["summary"] += f" The attempt fails if it is not over in {left:.1f} s."
+    drain = None if holding is None else holding.drain
+    if drain is not None:
+        told["summary"] += f" {task.agent_id} is drained {short(drain.words())}."
+        left = agenda.left("drain", task.agent_id or "")
+        if left is not None:
+            told["drain_ends_at"] = drain.deadline
+            told["summary"] += f" What still runs there in {left:.1f} s goes back to the queue."
     return told
 
 
-_LIMITS = {
+TASK_LIMITS = {
     "hold": "hold_ends_at",
     "accept": "accept_ends_at",
     "attempt": "attempt_ends_at",

@@ -6,7 +6,10 @@ task, whoever caused it, because nothing but the ledger's moves changes this.
 
 from __future__ import annotations
 
-from agentcom.core.fence import keeps
+from collections.abc import Iterable
+
+from agentcom.core.drain import Drain
+from agentcom.core.fence import unsaid
 from agentcom.core.state import OnDisconnect, Task
 from agentcom.hub.agenda import Agenda
 from agentcom.hub.link import Roster
@@ -16,7 +19,8 @@ from agentcom.hub.queue import Group
 class Holding:
     """What one agent has, and may be offered.
 
-    :ivar held: tasks that it has now, oldest first.
+    :ivar held: tasks that it has now, oldest first, each with when the agent last
+        spoke of it: in seconds of the agenda's clock, ``None`` for not since the hub started.
     :ivar lost: tasks of its own that went back to the queue without its word:
         it may still work on them.
     :ivar groups: groups of tasks that it fits, while it is in the map.
@@ -24,16 +28,25 @@ class Holding:
     :ivar unconfirmed: held tasks that it has not mentioned since it is back.
     :ivar repeated: held tasks that were sent again: a rejection means busy.
     :ivar busy: those of them to be asked about later.
+    :ivar draining: it is offered nothing more: it asked for that itself, until it
+        connects anew, or there is a ``drain``.
+    :ivar asked: why it asked for that, in its own words.
+    :ivar drain: an operator's, until an operator ends it.
+    :ivar overdue: the drain's deadline has passed: nothing may run there.
     :ivar quiet: it is back and tells what it has; nothing is offered.
     :ivar paused: it rejected a task lately; ``pause_s`` is for how long.
     :ivar unresponsive: it let an assignment pass without a word; ``probe_s``
         is how long until it is tried again.
     :ivar probing: it may have one task, to see whether it takes it; ``trial``
         is that task once it was given.
+    :ivar answered_at: when it last spoke of a task, ``ignored_at`` when it became
+        unresponsive, ``left_at`` when its last connection went: in seconds of the
+        agenda's clock, ``None`` for not since the hub started.
+    :ivar ignored: offers that it let pass since it last spoke of a task.
     """
 
     def __init__(self) -> None:
-        self.held: dict[str, None] = {}
+        self.held: dict[str, float | None] = {}
         self.lost: set[str] = set()
         self.groups: dict[Group, None] = {}
         self.stamp = 0
@@ -41,6 +54,9 @@ class Holding:
         self.repeated: set[str] = set()
         self.busy: dict[str, None] = {}
         self.draining = False
+        self.asked: str | None = None
+        self.drain: Drain | None = None
+        self.overdue = False
         self.quiet = False
         self.paused = False
         self.pause_s = 0.0
@@ -48,6 +64,10 @@ class Holding:
         self.probing = False
         self.trial: str | None = None
         self.probe_s = 0.0
+        self.answered_at: float | None = None
+        self.ignored_at: float | None = None
+        self.left_at: float | None = None
+        self.ignored = 0
 
     def has_room(self, slots: int) -> bool:
         """Whether a task may be offered to it now."""
@@ -67,7 +87,7 @@ class Holding:
     def empty(self) -> bool:
         """Whether nothing need be remembered once the agent is away."""
         # A pause must outlast a line that is dropped to escape it.
-        return not (self.held or self.lost or self.pause_s)
+        return not (self.held or self.lost or self.pause_s or self.drain)
 
 
 class Holdings:
@@ -99,10 +119,18 @@ class Holdings:
         if found is not None and found.empty() and agent_id not in self._roster:
             del self._of[agent_id]
 
+    def items(self) -> Iterable[tuple[str, Holding]]:
+        """All holdings, by agent id; those of agents that are away included."""
+        return self._of.items()
+
     def running(self, agent_id: str) -> list[str]:
         """The ids of the tasks that the agent has now."""
         found = self._of.get(agent_id)
         return list(found.held) if found else []
+
+    def total(self) -> int:
+        """How many tasks agents have now, all agents together."""
+        return sum(len(holding.held) for holding in self._of.values())
 
     def take(self, task: Task) -> None:
         """The task is its agent's now."""
@@ -133,7 +161,7 @@ class Holdings:
 
     def waits(self, task: Task) -> None:
         """The task is back in the queue; the agent that had it may still go on."""
-        if task.agent_id is not None and keeps(task, task.agent_id, None):
+        if task.agent_id is not None and unsaid(task):
             self.of(task.agent_id).lost.add(task.id)
 
     def waits_no_more(self, task_id: str, agent_id: str | None) -> None:

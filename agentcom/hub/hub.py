@@ -23,8 +23,10 @@ from agentcom.hub.archive import Archive
 from agentcom.hub.auth import Auth
 from agentcom.hub.counts import Counts
 from agentcom.hub.dispatch import Dispatch
+from agentcom.hub.drains import Drains
 from agentcom.hub.eventlog import EventLog
 from agentcom.hub.explain import Explain
+from agentcom.hub.hubdrain import HubDrain
 from agentcom.hub.idempotency import IdempotencyKeys
 from agentcom.hub.interventions import Interventions
 from agentcom.hub.ledger import Ledger
@@ -32,6 +34,7 @@ from agentcom.hub.limits import TimeLimits
 from agentcom.hub.link import Link, Roster
 from agentcom.hub.messaging import Messaging
 from agentcom.hub.overview import Overview
+from agentcom.hub.pacing import Pacing, told
 from agentcom.hub.presence import Presence
 from agentcom.hub.pushes import Pushes
 from agentcom.hub.reports import Reports
@@ -90,29 +93,36 @@ class Hub:
         self.store = store
         self.roster = roster
         self.ids = ids
-        self.counts = Counts()
+        self.counts = counts = Counts()
+        store.on_commit(counts.committed)
+        self.pacing = Pacing(roster, ids.fraction)
         self._stopping = False
         loaded = store.load()
         self.events = EventLog(store, loaded.epoch, loaded.last_seq, loaded.pruned_seq)
         self.agenda = Agenda(clock)
         self.ledger = ledger = Ledger(store, clock, self.now)
-        over = Interventions(ledger, roster, ids.fraction)
+        over = Interventions(ledger, roster, ids.fraction, counts)
         self.dispatch = dispatch = Dispatch(ledger, roster, self.agenda, over, self.now)
-        self.returning = Returning(ledger, dispatch, over, roster, self.agenda)
+        self.returning = returning = Returning(ledger, dispatch, over, roster, self.agenda)
         self._willingness = willingness = Willingness(
-            ledger, dispatch, self.returning, roster, self.agenda
+            ledger, dispatch, returning, roster, self.agenda, counts
         )
         self.limits = TimeLimits(
             store, ledger, dispatch, over, willingness, roster, self.agenda, self.now
         )
         self.reports = Reports(
-            store, ledger, self.returning, willingness, self.events, self.now, ids.fraction
+            store, ledger, returning, willingness, self.events, self.now, ids.fraction, counts.stale
         )
         self.revocation = Revocation(self.returning)
-        self.auth = Auth(store, loaded.tokens, ids, self.now, self.revocation.revoked)
+        self.auth = auth = Auth(store, loaded.tokens, ids, self.now, self.revocation.revoked)
+        self.drains = Drains(
+            store, ledger, dispatch, over, roster, self.agenda, auth.knows, self.now
+        )
+        self.hub_drain = HubDrain(store, ledger, dispatch, self.check_open, self.now)
+        check_push = self.hub_drain.check_push
         keys = IdempotencyKeys(store)
         self.pushes = Pushes(
-            ledger, dispatch, roster, keys, ids, self.now, self.check_open, store.next_number
+            ledger, dispatch, roster, keys, ids, self.now, check_push, store.next_number
         )
         self.submissions = Submissions(
             ledger,
@@ -138,22 +148,17 @@ class Hub:
         self.explain = Explain(
             store, ledger, dispatch, roster, self.agenda, self.auth, self.now, self._turn
         )
-        self.retention = Retention(
-            self.archive, clock, self.now, settings.retain_s, lambda: self.trouble() is None
-        )
+        self.retention = Retention(self.archive, clock, self.now, settings.retain_s, self._well)
         self.presence = Presence(store, clock, self.now, roster, self.info, settings.presence_limit)
         self.messaging = Messaging(roster, self.presence, self.auth, ids, self.now)
         # Limits first: what the dispatcher does next may begin new ones.
         ledger.on_move(self.limits.follow)
         ledger.on_move(dispatch.moved)
+        ledger.on_move(self.drains.follow)
         ledger.load(loaded.tasks)
         dispatch.load(loaded.waiting)
-        for step in (
-            store.check_space,
-            store.check_commit,
-            self.auth.reload,
-            self.retention.tick,
-        ):
+        self.drains.load(loaded.drains)
+        for step in (store.check_space, store.check_commit, auth.reload, self.retention.tick):
             self.agenda.every_tick(step)
 
     def now(self) -> int:
@@ -174,13 +179,18 @@ class Hub:
         self.dispatch.open()
         self.returning.restarted()
         self.limits.restarted()
+        self.drains.restarted()
         self.agenda.start()
 
     def trouble(self) -> str | None:
         """Why nothing new can be taken now, for ``/ready``; ``None`` when ready."""
         if self._stopping:
             return "the hub is stopping"
-        return self.store.trouble()
+        return self.store.trouble() or self.hub_drain.trouble()
+
+    def _well(self) -> bool:
+        """Whether nothing is wrong; a hub that drains is well."""
+        return not self._stopping and self.store.trouble() is None
 
     def overloaded(self) -> bool:
         """Whether so much waits for the disk or for receivers that peers must wait."""
@@ -215,8 +225,10 @@ class Hub:
     def stop(self) -> None:
         """Close the connections in the map; no more time passes."""
         self.agenda.stop()
-        for link in list(self.roster.values()):
-            link.close(GOING_AWAY, "hub stopping")
+        # All at once for the number that there is now: each leaves the map.
+        waits = [(link, self.pacing.retry_after_ms()) for link in self.roster.values()]
+        for link, retry_after_ms in waits:
+            link.close(GOING_AWAY, told("hub stopping", retry_after_ms))
 
     # -- agents ---------------------------------------------------------
 
@@ -244,6 +256,8 @@ class Hub:
         actions = self.returning.connected(link.agent.agent_id, mentions, again)
         if any(told["action"] == "continue" for told in actions):
             self._willingness.heard(link.agent.agent_id)
+        self.drains.came(link)
+        self.presence.listens(link)
         if before is None:
             self.presence.joined(link)
         elif before != link.agent:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 
 from agentcom.core.changes import Cancel, Change, Expire, Fail, Requeue
 from agentcom.core.state import Task
+from agentcom.hub.counts import Counts
 from agentcom.hub.ledger import Ledger
 from agentcom.hub.link import Roster
 from agentcom.wire.codec import encode
@@ -23,10 +24,13 @@ class Interventions:
     :param jitter: gives numbers from 0 to 1, for backoff.
     """
 
-    def __init__(self, ledger: Ledger, roster: Roster, jitter: Callable[[], float]) -> None:
+    def __init__(
+        self, ledger: Ledger, roster: Roster, jitter: Callable[[], float], counts: Counts
+    ) -> None:
         self._ledger = ledger
         self._roster = roster
         self._jitter = jitter
+        self._counts = counts
 
     def cancel(self, task_id: str, by: str, reason: str | None, then: Then) -> None:
         """Nobody wants the task any more."""
@@ -40,6 +44,7 @@ class Interventions:
         """The attempt that is under way fails."""
         change = Fail(error, reported=False, jitter=self._jitter())
         self._change(task_id, change, error)
+        self._counts.failed[error] += 1
 
     def take_back(self, task_id: str, change: Requeue, then: Then = None) -> None:
         """A held task goes back into the queue, at nobody's fault."""

@@ -1,4 +1,4 @@
-"""What the hub knows of a connection: who is there, and two things to do."""
+"""What the hub knows of a connection: who is there, since when it is silent, what to do."""
 
 from __future__ import annotations
 
@@ -29,6 +29,9 @@ class Link(Protocol):
     token: Token
     newest: dict[str, msgspec.Raw]
     """The newest ``wake_result`` and ``resource_report``."""
+
+    def heard_ago_s(self) -> float:
+        """Seconds since any byte came on this connection."""
 
     def send(self, frame: Frame) -> None:
         """Send a frame, if the line is still open; never raises."""

@@ -34,16 +34,16 @@ class Fanout:
         self._clock = clock
         self._jobs: deque[tuple[Frame, deque[Link]]] = deque()
         self.waiting_bytes = 0
+        self._sent = 0
+        self._turning = False
 
     def send(self, frame: Frame, links: list[Link]) -> None:
         """Send a frame to each of these."""
         if not links:
             return
-        first = not self._jobs
         self._jobs.append((SharedFrame(frame), deque(links)))
         self.waiting_bytes += len(frame)
-        if first:
-            self._turn()
+        self._go_on()
 
     @property
     def busy(self) -> bool:
@@ -51,16 +51,22 @@ class Fanout:
         return bool(self._jobs)
 
     def _turn(self) -> None:
-        budget = AT_A_TIME
-        while self._jobs and budget:
+        self._turning = False
+        self._sent = 0
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """Send what this turn has room for."""
+        while self._jobs and self._sent < AT_A_TIME:
             frame, links = self._jobs[0]
-            while links and budget:
+            while links and self._sent < AT_A_TIME:
+                self._sent += 1
                 links.popleft().send(frame)
-                budget -= 1
             if not links:
                 self._jobs.popleft()
                 self.waiting_bytes -= len(frame)
-        if self._jobs:
+        if self._sent and not self._turning:
+            self._turning = True
             self._clock.callLater(0, self._turn)
 
 
@@ -91,6 +97,18 @@ class Presence:
         self._left: dict[str, None] = {}
         self._changed: dict[str, dict[str, Any]] = {}
         self._diff_waits = False
+        # Those who hear of everybody: looked up for each event, so not in the whole map.
+        self._events: dict[str, Link] = {}
+        self._diffs: dict[str, Link] = {}
+
+    def listens(self, link: Link) -> None:
+        """An agent has identified: from now on it hears what it asked for."""
+        agent_id = link.agent.agent_id
+        for mode, listeners in ((Mode.EVENTS, self._events), (Mode.DIFF, self._diffs)):
+            if link.agent.presence is mode:
+                listeners[agent_id] = link
+            else:
+                listeners.pop(agent_id, None)
 
     def joined(self, link: Link) -> None:
         """An agent is here that was not."""
@@ -109,6 +127,8 @@ class Presence:
 
     def left(self, agent_id: str) -> None:
         """An agent is gone."""
+        self._events.pop(agent_id, None)
+        self._diffs.pop(agent_id, None)
         frame = encode(AgentLeft(agent_id=agent_id))
         self._log(events.AGENT_LEFT, agent_id, b"{}", lambda: self._tell(frame, None))
         self._changed.pop(agent_id, None)
@@ -153,17 +173,14 @@ class Presence:
             link.send(frame)
 
     def _tell(self, frame: Frame, about: Link | None) -> None:
-        wanted = {Mode.EVENTS}
+        links = [link for link in self._events.values() if link is not about]
         if len(self._roster) <= self._limit:
-            wanted.add(Mode.AUTO)
-        self._fanout.send(
-            frame,
-            [
+            links += [
                 link
                 for link in self._roster.values()
-                if link.agent.presence in wanted and link is not about
-            ],
-        )
+                if link.agent.presence is Mode.AUTO and link is not about
+            ]
+        self._fanout.send(frame, links)
 
     def _plan_diff(self) -> None:
         if not self._diff_waits:
@@ -172,19 +189,14 @@ class Presence:
 
     def _send_diff(self) -> None:
         self._diff_waits = False
-        if not (self._joined or self._left or self._changed):
-            return
-        frame = encode(
-            PresenceDiff(
-                joined=list(self._joined.values()),
-                left=list(self._left),
-                changed=list(self._changed.values()),
-            )
+        diff = PresenceDiff(
+            joined=list(self._joined.values()),
+            left=list(self._left),
+            changed=list(self._changed.values()),
         )
         self._joined, self._left, self._changed = {}, {}, {}
-        self._fanout.send(
-            frame, [link for link in self._roster.values() if link.agent.presence is Mode.DIFF]
-        )
+        if self._diffs and (diff.joined or diff.left or diff.changed):
+            self._fanout.send(encode(diff), list(self._diffs.values()))
 
     def _log(self, event: str, agent_id: str, told: bytes, then: Callable[[], None]) -> None:
         draft = Draft(events.PRESENCE, event, self._now(), None, agent_id, None, told)

@@ -17,6 +17,7 @@ from agentcom.core.state import Task
 from agentcom.core.task import apply, submitted
 from agentcom.errors import AgentDraining, AgentNotConnected
 from agentcom.hub.dispatch import Dispatch
+from agentcom.hub.holdings import Holding
 from agentcom.hub.idempotency import IdempotencyKeys, check_same, hash_of
 from agentcom.hub.ledger import Ledger
 from agentcom.hub.link import Roster
@@ -74,8 +75,9 @@ class Pushes:
         link = self._roster.get(body.agent_id)
         if link is None:
             raise AgentNotConnected(agent_id=body.agent_id)
-        if self._dispatch.is_draining(body.agent_id):
-            raise AgentDraining(agent_id=body.agent_id)
+        holding = self._dispatch.holdings.get(body.agent_id)
+        if holding is not None and holding.draining:
+            raise _draining(body.agent_id, holding)
         now = self._now()
         number, task_id = self._next_number(), self._ids.task()
         task = _pushed(number, task_id, submitter, body, body_hash, now)
@@ -88,6 +90,18 @@ class Pushes:
 
         self._ledger.add(new, submitted(task) + drafts, committed)
         return on_disk
+
+
+def _draining(agent_id: str, holding: Holding) -> AgentDraining:
+    drain, why = holding.drain, "it asked for no more work until it connects anew"
+    if drain is not None:
+        why = f"it is drained {drain.words()}"
+    return AgentDraining(
+        f"{why}; push to another agent, or submit the task and it waits",
+        agent_id=agent_id,
+        note=holding.asked if drain is None else drain.note,
+        deadline=None if drain is None else drain.deadline,
+    )
 
 
 def _pushed(

@@ -6,6 +6,7 @@ counts; here stands what follows from it, and what it is answered.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -55,6 +56,7 @@ class Reports:
 
     :param now: Unix milliseconds.
     :param jitter: gives numbers from 0 to 1, for backoff.
+    :param stale: counts the refused ones, by error.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Reports:
         event_log: EventLog,
         now: Callable[[], int],
         jitter: Callable[[], float],
+        stale: Counter[str],
     ) -> None:
         self._ledger = ledger
         self._returning = returning
@@ -73,6 +76,7 @@ class Reports:
         self._event_log = event_log
         self._now = now
         self._jitter = jitter
+        self._stale = stale
         self._lookup = Lookup(ledger, store)
         self._steps: dict[type, tuple[Kind, Callable[[Task, Link, Any], None]]] = {
             frames.TaskAccepted: (Kind.ACCEPTED, self._accepted),
@@ -126,6 +130,7 @@ class Reports:
             # What the verdict rests on may not be on disk yet: an agent that
             # drops its result for it must not be wrong after a crash.
             refusal = _refusal(verdict, task.id, kind)
+            self._stale[refusal.code] += 1
             self._ledger.answer(lambda: refuse(refusal))
 
     def _accepted(self, task: Task, link: Link, frame: frames.TaskAccepted) -> None:
@@ -226,8 +231,7 @@ class Reports:
         elif kind is Kind.FAILED:
             self._answer(link, frame, frames.TaskAck, status="failed", outcome="dead_letter")
         elif kind is not Kind.PROGRESS:
-            status = kind.value.removeprefix("task_")
-            self._answer(link, frame, frames.TaskAck, status=status)
+            self._answer(link, frame, frames.TaskAck, status=kind.value.removeprefix("task_"))
 
     def _change(
         self,

@@ -88,6 +88,7 @@ class Returning:
             return
         self._agenda.cancel("quiet", agent_id)
         holding.quiet = False
+        holding.left_at = self._agenda.seconds()
         for task_id in holding.held:
             self._agenda.cancel("accept", task_id)
             self._holdings.hold(self._ledger.live[task_id])
@@ -102,12 +103,16 @@ class Returning:
         """The agent says that it works on a task: whether it is its own.
 
         One that went back to the queue meanwhile, and was not assigned since,
-        is taken up again: nobody else has begun, so the work is kept.
+        is taken up again: nobody else has begun, so the work is kept.  Not by an
+        agent whose time to stop has passed.
         """
         task = self._ledger.peek(task_id)
         if task is None or not keeps(task, agent_id, generation):
             return False
         if task.status is Status.QUEUED:
+            holding = self._holdings.get(agent_id)
+            if holding is not None and holding.overdue:
+                return False
             self._ledger.change(task_id, Recover(via))
         self.heard(agent_id, task_id, began=True)
         self.watch_recovery(task)
@@ -123,6 +128,8 @@ class Returning:
         if holding is None:
             return
         holding.unconfirmed.discard(task_id)
+        if task_id in holding.held:
+            holding.held[task_id] = self._agenda.seconds()
         if began:
             self._agenda.cancel("accept", task_id)
         if began and holding.repeated:
@@ -139,6 +146,7 @@ class Returning:
         if holding is None or task_id not in holding.repeated:
             return False
         holding.busy[task_id] = None
+        holding.held[task_id] = self._agenda.seconds()
         self._agenda.cancel("accept", task_id)
         self._agenda.after("ask_again", task_id, ASK_AGAIN_S)
         return True
@@ -156,7 +164,9 @@ class Returning:
             self._agenda.after("recover", task.id, RECOVER_TIMEOUT_S)
 
     def _begin(self, agent_id: str, holding: Holding) -> None:
-        holding.draining = False
+        # What it asked for itself is over; an operator's drain is not.
+        holding.draining = holding.drain is not None
+        holding.asked = None
         self._agenda.cancel("probe", agent_id)
         holding.repeated.clear()
         holding.busy.clear()

@@ -11,6 +11,7 @@ from twisted.logger import Logger
 
 from agentcom.core.state import PUSH, Status
 from agentcom.hub.agenda import Agenda
+from agentcom.hub.counts import Counts
 from agentcom.hub.dispatch import Dispatch
 from agentcom.hub.ledger import Ledger
 from agentcom.hub.link import Roster
@@ -40,12 +41,14 @@ class Willingness:
         returning: Returning,
         roster: Roster,
         agenda: Agenda,
+        counts: Counts,
     ) -> None:
         self._ledger = ledger
         self._dispatch = dispatch
         self._returning = returning
         self._roster = roster
         self._agenda = agenda
+        self._counts = counts
         agenda.on("pause", self._pause_over)
         agenda.on("calm", self._calm)
         agenda.on("probe", self._probe)
@@ -73,7 +76,11 @@ class Willingness:
     def heard(self, agent_id: str) -> None:
         """It spoke of a task: it takes work."""
         holding = self._dispatch.holdings.get(agent_id)
-        if holding is not None and holding.unresponsive:
+        if holding is None:
+            return
+        holding.answered_at = self._agenda.seconds()
+        holding.ignored = 0
+        if holding.unresponsive:
             holding.unresponsive = holding.probing = False
             holding.probe_s = 0.0
             self._agenda.cancel("probe", agent_id)
@@ -83,8 +90,11 @@ class Willingness:
     def ignored(self, agent_id: str, task_id: str) -> None:
         """It let the assignment of a task pass without a word."""
         holding = self._dispatch.holdings.of(agent_id)
+        self._counts.ignored += 1
+        holding.ignored += 1
         if not holding.unresponsive:
             holding.unresponsive = True
+            holding.ignored_at = self._agenda.seconds()
             holding.probe_s = PROBE_S
             self.log.warn(
                 "agent {agent_id} is connected and takes no work; tried again in {seconds:g} s",
@@ -126,10 +136,13 @@ class Willingness:
         live = self._ledger.live
         open_tasks = [live[i] for i in holding.held if live[i].status is Status.ASSIGNED]
         if not open_tasks:
+            if not holding.probing:
+                self._counts.probes += 1
             holding.probing = True
             self._dispatch.offer(agent_id)
             return
         oldest = open_tasks[0]
         if oldest.origin == PUSH and self._agenda.left("accept", oldest.id) is None:
             holding.trial = oldest.id
+            self._counts.probes += 1
             self._returning.send_again(oldest.id)

@@ -17,6 +17,7 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from agentcom.core.drain import Drain
 from agentcom.core.events import Event, numbered
 from agentcom.core.task import Task
 from agentcom.core.tokens import Token
@@ -57,6 +58,7 @@ class Batch:
         self.events: list[Event] = []
         self.numbers: list[int | None] = []
         self.tokens: list[Token] = []
+        self.drains: dict[str, Drain | None] = {}
         self.forgotten: list[str] = []
         self.forgotten_events: list[int] = []
         for unit in units:
@@ -72,6 +74,8 @@ class Batch:
                 self.events.append(numbered(draft, last_seq))
                 self.numbers.append(draft.number)
             self.tokens.extend(unit.tokens)
+            if unit.drains is not None:
+                self.drains.update(unit.drains)
             self.forgotten.extend(unit.forgotten)
             self.forgotten_events.extend(unit.forgotten_events)
         self.last_seq = last_seq

@@ -6,12 +6,13 @@ smallest thing that is written: all of it in one transaction, or none.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import msgspec
 from twisted.internet.defer import Deferred
 
+from agentcom.core.drain import Drain
 from agentcom.core.events import Draft, Event
 from agentcom.core.matching import Needs
 from agentcom.core.task import Priority, Task
@@ -29,6 +30,7 @@ class Unit(msgspec.Struct):
         last state in this batch, stays.
     :ivar forgotten_events: sequence numbers of events that go, but for those of
         a task that lives.
+    :ivar drains: of agents, by their ids; ``None`` for one that is over.
     """
 
     tasks: Sequence[Task] = ()
@@ -38,6 +40,7 @@ class Unit(msgspec.Struct):
     then: Callable[[], None] | None = None
     forgotten: Sequence[str] = ()
     forgotten_events: Sequence[int] = ()
+    drains: Mapping[str, Drain | None] | None = None
 
 
 class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -129,6 +132,7 @@ class Loaded(msgspec.Struct, frozen=True):
     :ivar tasks: those that agents hold.
     :ivar waiting: those that are queued, oldest first.
     :ivar pruned_seq: the highest sequence number that was ever forgotten.
+    :ivar drains: of agents, by their ids.
     """
 
     tasks: list[Task]
@@ -137,13 +141,14 @@ class Loaded(msgspec.Struct, frozen=True):
     epoch: str
     last_seq: int
     pruned_seq: int
+    drains: dict[str, Drain]
 
 
 class Store(Protocol):
     """Durable state.  Reads see what is committed, and only that."""
 
     def load(self) -> Loaded:
-        """Everything that has not ended, and all tokens.  Blocks; at start only."""
+        """Everything that has not ended, all tokens and drains.  Blocks; at start only."""
 
     def next_number(self) -> int:
         """The number of a new task: higher than any before, also after a restart."""

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import TypeVar
 
+from agentcom.core.drain import Drain
 from agentcom.core.events import Event
 from agentcom.core.state import Status, Task
 from agentcom.core.tokens import Token
@@ -107,6 +108,11 @@ def counts(db: Db) -> dict[str, int]:
 def tokens(db: Db) -> list[Token]:
     """All tokens, oldest first."""
     return [rows.to_token(row) for row in db.execute(sql.SELECT_TOKENS)]
+
+
+def drains(db: Db) -> dict[str, Drain]:
+    """All drains of agents, by their ids, oldest first."""
+    return dict(map(rows.to_drain, db.execute(sql.SELECT_DRAINS)))
 
 
 def tokens_beyond(db: Db, known: int) -> list[Token]:

@@ -12,6 +12,7 @@ from typing import Any
 
 import msgspec
 
+from agentcom.core.drain import Drain
 from agentcom.core.events import Event
 from agentcom.core.matching import NOTHING, Needs
 from agentcom.core.state import USUAL, Ending, Priority, Status, Task, Terms
@@ -134,6 +135,11 @@ def token_row(token: Token) -> Row:
     )
 
 
+def drain_row(agent_id: str, drain: Drain) -> Row:
+    """The values of :data:`.statements.UPSERT_DRAIN`."""
+    return (agent_id, drain.by, drain.since, drain.note, drain.deadline, drain.drained_at)
+
+
 def to_task(row: Row) -> Task:
     """A row of :data:`.statements.TASK_COLUMNS` as a task."""
     # Unpacked, because Task(**fields) takes three times as long.
@@ -238,6 +244,11 @@ def to_token(row: Row) -> Token:
     fields = dict(zip(Token.__struct_fields__, row, strict=True))
     fields["scopes"] = tuple(fields["scopes"].split())
     return Token(**fields)
+
+
+def to_drain(row: Row) -> tuple[str, Drain]:
+    """A row of the drain table: whose, and the drain."""
+    return row[0], Drain(**dict(zip(Drain.__struct_fields__, row[1:], strict=True)))
 
 
 def _to_needs(text: str | None) -> Needs:

@@ -126,3 +126,14 @@ tokens = Table(
     Column("expires_at", BigInteger),
     Column("revoked_at", BigInteger),
 )
+
+drains = Table(
+    "drains",
+    metadata,
+    Column("agent_id", String(128), primary_key=True),
+    Column("by", String(128), nullable=False),
+    Column("since", BigInteger, nullable=False),
+    Column("note", Text),
+    Column("deadline", BigInteger),
+    Column("drained_at", BigInteger),
+)

@@ -112,6 +112,11 @@ class SqliteTransaction:
             db.execute(sql.SET_SEQ, (batch.last_seq,))
         if batch.tokens:
             db.executemany(sql.UPSERT_TOKEN, map(rows.token_row, batch.tokens))
+        for agent_id, drain in batch.drains.items():
+            if drain is None:
+                db.execute(sql.DELETE_DRAIN, (agent_id,))
+            else:
+                db.execute(sql.UPSERT_DRAIN, rows.drain_row(agent_id, drain))
         if batch.forgotten or batch.forgotten_events:
             # Before anything goes, for it may take the highest number along.
             db.execute(sql.SET_PRUNED_NUMBER)
@@ -190,6 +195,7 @@ class SqliteStore:
             self._epoch,
             self._last_seq,
             pruned_seq,
+            reads.drains(db),
         )
 
     def next_number(self) -> int:

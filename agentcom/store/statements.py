@@ -26,6 +26,7 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects import sqlite
 
+from agentcom.core.drain import Drain
 from agentcom.core.events import Event
 from agentcom.core.state import ENDED, HELD, Status
 from agentcom.core.tokens import Token
@@ -36,6 +37,9 @@ _DIALECT = sqlite.dialect(paramstyle="qmark")
 
 TASK_COLUMNS = tuple(c.name for c in schema.tasks.c)
 """In the order of a row of :func:`.rows.task_row`."""
+
+DRAIN_COLUMNS = ("agent_id", *Drain.__struct_fields__)
+"""In the order of a row of :func:`.rows.drain_row`."""
 
 EVENT_COLUMNS = (*Event.__struct_fields__, "task_number")
 """In the order of a row of :func:`.rows.event_row`."""
@@ -93,9 +97,11 @@ def prepare(statement: ClauseElement) -> tuple[str, list[Any]]:
 
 
 _t, _e, _k, _m = schema.tasks, schema.events, schema.tokens, schema.meta
+_d = schema.drains
 _task_cols = [_t.c[name] for name in TASK_COLUMNS]
 _event_cols = [_e.c[name] for name in Event.__struct_fields__]
 _token_cols = [_k.c[name] for name in Token.__struct_fields__]
+_drain_cols = [_d.c[name] for name in DRAIN_COLUMNS]
 
 
 def _status_in(statuses: Iterable[Status]) -> ColumnElement[bool]:
@@ -128,6 +134,10 @@ INSERT_EVENT, _event_order = _sql(insert(_e).values({n: bindparam(n) for n in EV
 UPSERT_TOKEN, _token_order = _sql(
     insert(_k).prefix_with("OR REPLACE").values({c.name: bindparam(c.name) for c in _token_cols})
 )
+UPSERT_DRAIN, _drain_order = _sql(
+    insert(_d).prefix_with("OR REPLACE").values({c.name: bindparam(c.name) for c in _drain_cols})
+)
+DELETE_DRAIN, _ = _sql(delete(_d).where(_d.c.agent_id == bindparam("b_agent")))
 # What is to go was chosen by an earlier look: a dead letter that was tried
 # again since, and its events, stay.
 DELETE_TASK, _ = _sql(delete(_t).where(_t.c.id == bindparam("b_id"), _ended))
@@ -215,6 +225,7 @@ SELECT_EVENTS, _ = _sql(
 SELECT_FIRST_SEQ, _ = _sql(select(func.min(_e.c.seq)))
 
 SELECT_TOKENS, _ = _sql(select(*_token_cols).order_by(_k.c.created_at))
+SELECT_DRAINS, _ = _sql(select(*_drain_cols).order_by(_d.c.since))
 COUNT_TOKENS, _ = _sql(select(func.count()).select_from(_k))
 
 SELECT_TASK_AT, _task_at_order = _sql(
@@ -266,6 +277,7 @@ for _order, _expected in (
     (_agent_order, ("agent", "b_number", "b_agent")),
     (_event_order, EVENT_COLUMNS),
     (_token_order, Token.__struct_fields__),
+    (_drain_order, DRAIN_COLUMNS),
     (_meta_order, ("id", "epoch", "last")),
     (_pruned_order, ("pruned", "than")),
     (_keys_order, ("who", *(f"key_{n}" for n in range(KEYS)))),

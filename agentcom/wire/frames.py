@@ -238,10 +238,15 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Identified(ToAgent, frozen=True, kw_only=True, tag="identified"):
-    """``tasks`` says for each task named in ``identify`` whether to go on."""
+    """``tasks`` says for each task named in ``identify`` whether to go on.
+
+    :ivar retry_after_ms: milliseconds to wait before connecting again, should
+        the line be lost.
+    """
 
     agent_id: str
     limits: Limits
+    retry_after_ms: int
     tasks: list[dict[str, Any]] | UnsetType = UNSET
 
 
@@ -291,7 +296,18 @@ class StateReportAck(ToAgent, frozen=True, kw_only=True, tag="state_report_ack")
 
 
 class Draining(ToAgent, frozen=True, kw_only=True, tag="draining"):
-    pass
+    """A reply, then without fields; or the word of an operator.
+
+    ``deadline`` is when what still runs goes back to the queue.
+    """
+
+    by: str | None = None
+    reason: str | None = None
+    deadline: int | None = None
+
+
+class Resumed(ToAgent, frozen=True, kw_only=True, tag="resumed"):
+    by: str
 
 
 class TaskAssign(ToAgent, frozen=True, kw_only=True, tag="task_assign"):

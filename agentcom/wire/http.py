@@ -48,6 +48,24 @@ class PostMessage(msgspec.Struct, frozen=True, kw_only=True):
     reply_to: MessageId | None = None
 
 
+class StartDrain(msgspec.Struct, frozen=True, kw_only=True):
+    """``POST /api/agents/:id/drain`` and ``POST /api/admin/drain``; the body may be
+    absent.  ``deadline_s`` is in seconds from now."""
+
+    deadline_s: Annotated[float, Meta(gt=0, le=1e9)] | None = None
+    note: Annotated[str, Meta(max_length=2_000)] | None = None
+
+
+class Disconnect(msgspec.Struct, frozen=True, kw_only=True):
+    """``POST /api/agents/:id/disconnect``; the body may be absent.
+
+    ``retry_after_s`` is for how many seconds the agent is asked to stay away.
+    """
+
+    reason: str | None = None
+    retry_after_s: Annotated[float, Meta(ge=0, le=86_400)] | None = None
+
+
 class CancelTask(msgspec.Struct, frozen=True, kw_only=True):
     """``POST /api/tasks/:id/cancel``; the body may be absent."""
 

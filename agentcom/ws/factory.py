@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from autobahn.twisted.websocket import WebSocketServerFactory
 from twisted.internet.interfaces import IReactorTime
 
 from agentcom.hub.hub import Hub
 from agentcom.hub.link import Roster
 from agentcom.wire.frames import Limits
+from agentcom.ws.admission import Admission
 from agentcom.ws.protocol import AgentProtocol
+from agentcom.ws.rivals import Rivals
+from agentcom.ws.shortcuts import with_options
 
 IDENTIFY_WITHIN_S = 10.0
 """Seconds in which a new connection must identify."""
@@ -24,13 +29,23 @@ class AgentFactory(WebSocketServerFactory):
         Connections enter and leave it by themselves; the dispatcher and the
         HTTP routes look agents up in it.
     :ivar connections: every open connection, identified or not.
+    :ivar strangers: those that have not identified.
+    :ivar admission: who may come in; :mod:`agentcom.site` asks it.
+    :ivar rivals: what becomes of connections that are replaced.
     :ivar shortcuts: whether plain frames are taken by :mod:`.shortcuts`.
     """
 
-    protocol = AgentProtocol  # type: ignore[assignment]  # zope sees no factory attribute
     noisy = False
 
-    def __init__(self, hub: Hub, agents: Roster, clock: IReactorTime, limits: Limits) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        agents: Roster,
+        clock: IReactorTime,
+        limits: Limits,
+        max_connections: int,
+        max_unidentified: int,
+    ) -> None:
         super().__init__(server="AgentCom", reactor=clock)  # type: ignore[no-untyped-call]  # Autobahn
         self.agents = agents
         self.hub = hub
@@ -39,6 +54,11 @@ class AgentFactory(WebSocketServerFactory):
         self.identify_within_s = IDENTIFY_WITHIN_S
         self.shortcuts = True
         self.connections: set[AgentProtocol] = set()
+        self.strangers: set[AgentProtocol] = set()
+        self.admission = Admission(
+            clock, hub.counts, self.connections, self.strangers, max_connections, max_unidentified
+        )
+        self.rivals = Rivals(clock, hub.counts)
         self.setProtocolOptions(  # type: ignore[no-untyped-call]  # Autobahn
             # Liveness and handshake limits are ours, on our own clock:
             # Autobahn's timers go to the global reactor.
@@ -51,3 +71,4 @@ class AgentFactory(WebSocketServerFactory):
             tcpNoDelay=True,
             perMessageCompressionAccept=lambda _: None,
         )
+        self.protocol: Any = with_options(AgentProtocol, self)

@@ -13,7 +13,6 @@ from typing import Any
 
 from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
-from twisted.logger import Logger
 from zope.interface import implementer
 
 from agentcom.hub.link import SharedFrame
@@ -34,7 +33,18 @@ class Outbound:
     :param overrun: called once when more than that would wait.
     """
 
-    log = Logger()
+    __slots__ = (
+        "__weakref__",
+        "_abort",
+        "_clock",
+        "_held",
+        "_held_bytes",
+        "_limit",
+        "_overrun",
+        "_protocol",
+        "closing",
+        "paused",
+    )
 
     def __init__(
         self, protocol: Any, clock: IReactorTime, limit: int, overrun: Callable[[], None]
@@ -43,11 +53,19 @@ class Outbound:
         self._protocol = protocol
         self._clock = clock
         self._limit = limit
-        self._held: deque[bytes] = deque()
+        # An empty deque takes 600 bytes, and nearly no connection needs one.
+        self._held: deque[bytes] | None = None
         self._held_bytes = 0
         self.paused = False
         self._abort: IDelayedCall | None = None
         self.closing = False
+
+    def take_over(self) -> None:
+        """From now on hear from the transport when its buffer is full."""
+        transport = self._protocol.transport
+        # An HTTP channel stays registered as producer and would get ours refused.
+        transport.unregisterProducer()
+        transport.registerProducer(self, True)
 
     def send(self, frame: bytes) -> None:
         """Send a text frame; nothing happens where the line is down or closing."""
@@ -57,6 +75,8 @@ class Outbound:
         if not self.paused:
             self._protocol.sendData(wire)
             return
+        if self._held is None:
+            self._held = deque()
         self._held.append(wire)
         self._held_bytes += len(wire)
         if self._held_bytes > self._limit:
@@ -70,9 +90,7 @@ class Outbound:
         self.closing = True
         if self._protocol.state == WebSocketProtocol.STATE_OPEN:
             self._flush()
-            self._protocol.sendCloseFrame(
-                code=code, reasonUtf8=reason.encode()[:_CLOSE_REASON_BYTES]
-            )
+            self._protocol.sendCloseFrame(code=code, reasonUtf8=_cut(reason, _CLOSE_REASON_BYTES))
         self.await_close()
 
     def await_close(self) -> None:
@@ -108,7 +126,7 @@ class Outbound:
             self._protocol.sendData(wire)
 
     def _drop_held(self) -> None:
-        self._held.clear()
+        self._held = None
         self._held_bytes = 0
 
     def drop(self) -> None:
@@ -116,6 +134,11 @@ class Outbound:
         transport = self._protocol.transport
         if transport is not None:
             transport.abortConnection()
+
+
+def _cut(text: str, limit: int) -> bytes:
+    """The beginning of a text, of whole characters, in so many bytes of UTF-8."""
+    return text.encode()[:limit].decode("utf-8", "ignore").encode()
 
 
 def _on_the_wire(frame: bytes) -> bytes:

@@ -7,38 +7,34 @@ code, so each hook catches everything and closes with 1011.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import msgspec
-from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.protocol import WebSocketProtocol
 from autobahn.websocket.types import ConnectionDeny
-from twisted.internet.interfaces import IDelayedCall
+from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from agentcom.core.agent import Agent
 from agentcom.core.tokens import Token
-from agentcom.hub.link import Link
+from agentcom.hub.pacing import told
+from agentcom.ws.alive import NOT_IDENTIFIED_IN_TIME, Alive
+from agentcom.ws.backpressure import BackPressure
 from agentcom.ws.outbound import Outbound
-from agentcom.ws.session import (
-    GONE_QUIET,
-    INTERNAL,
-    NOT_IDENTIFIED_IN_TIME,
-    OVERRUN,
-    REPLACED,
-    Session,
-)
-from agentcom.ws.shortcuts import PlainFrames
+from agentcom.ws.rivals import REPLACED
+from agentcom.ws.session import INTERNAL, OVERRUN, Session
+from agentcom.ws.shortcuts import PlainFrames, QuickWrites, untie
 
 if TYPE_CHECKING:
     from agentcom.ws.factory import AgentFactory
 
 
-LOOK_AGAIN_S = 0.1
-"""Seconds between looks whether a peer may be read from again."""
+COME_AGAIN = (OVERRUN, NOT_IDENTIFIED_IN_TIME)
+"""Close codes that many may get at once, because the hub or the net is slow."""
 
 
-class AgentProtocol(WebSocketServerProtocol):
+class AgentProtocol(QuickWrites):
     """One connection.  It registers itself in the factory's agent map."""
 
     # Not ``log``: Autobahn would put its own debugging there.
@@ -52,9 +48,10 @@ class AgentProtocol(WebSocketServerProtocol):
         self.newest: dict[str, msgspec.Raw] = {}
         self._session: Session | None = None
         self._outbound: Outbound | None = None
-        self._timer: IDelayedCall | None = None
-        self._heard_at = self._ping_at = 0.0
-        self._deaf = self._held_back = False
+        self._alive: Alive | None = None
+        self.heard_at = self._replaced_at = 0.0
+        self._deaf = False
+        self._backpressure: BackPressure | None = None
         self._plain: PlainFrames | None = None
 
     # -- what the hub asks of a link --------------------------------------
@@ -71,9 +68,11 @@ class AgentProtocol(WebSocketServerProtocol):
         """
         if code != REPLACED:
             self._deaf = True
-        elif self._session is not None:
-            self._session.replaced = True
+        if code in COME_AGAIN:
+            reason = told(reason, self.factory.hub.pacing.retry_after_ms())
         if self._outbound is not None:
+            if not self._outbound.closing:
+                self.factory.hub.counts.closed[code] += 1
             self._outbound.close(code, reason)
         self.leave()
 
@@ -82,18 +81,40 @@ class AgentProtocol(WebSocketServerProtocol):
         if self._outbound is not None:
             self._outbound.drop()
 
-    def register(self, agent: Agent, token: Token) -> Link | None:
-        """Enter the agent map; gives the connection that was there, if any."""
+    def heard_ago_s(self) -> float:
+        """Seconds since any byte came."""
+        return self.factory.clock.seconds() - self.heard_at
+
+    @property
+    def identified(self) -> bool:
+        """Whether it has said who it is."""
+        return self._session is not None and self._session.identified
+
+    def register(self, agent: Agent, token: Token) -> None:
+        """Enter the agent map, in the place of the connection that was there."""
+        factory = self.factory
         self.agent = agent
         self.token = token
-        older = self.factory.agents.get(agent.agent_id)
-        self.factory.agents[agent.agent_id] = self
-        self.maxMessagePayloadSize = self.maxFramePayloadSize = self.factory.limits.max_frame_bytes
-        return older
+        older = factory.agents.get(agent.agent_id)
+        factory.agents[agent.agent_id] = self
+        factory.strangers.discard(self)
+        self.maxMessagePayloadSize = self.maxFramePayloadSize = factory.limits.max_frame_bytes
+        if older is self:
+            return
+        factory.hub.counts.identified += 1
+        if isinstance(older, AgentProtocol):
+            older._give_way(self)
+
+    def _give_way(self, newer: AgentProtocol) -> None:
+        """A newer connection of the agent is there: only reports still count here."""
+        if self._session is not None:
+            self._session.replaced = True
+        self._replaced_at = self.factory.clock.seconds()
+        self.factory.rivals.replaced(self.agent.agent_id, self, newer)
 
     def leave(self) -> None:
         """Leave the agent map; a replaced connection is not in it any more."""
-        if self._session is None or not self._session.identified:
+        if not self.identified:
             return
         agent_id = self.agent.agent_id
         if self.factory.agents.get(agent_id) is self:
@@ -105,15 +126,10 @@ class AgentProtocol(WebSocketServerProtocol):
     def onConnect(self, request: object) -> None:
         """The handshake is good: take over the transport from the HTTP channel."""
         try:
-            # The channel stays registered as producer and would get ours refused.
-            transport: Any = self.transport
-            transport.unregisterProducer()
             limit = self.factory.limits.send_buffer_bytes
-            outbound = Outbound(
-                self, self.factory.clock, limit, partial(self.close, OVERRUN, "reads too slowly")
-            )
-            transport.registerProducer(outbound, True)
-            self._outbound = outbound
+            overrun = partial(self.close, OVERRUN, "reads too slowly")
+            self._outbound = Outbound(self, self.factory.clock, limit, overrun)
+            self._outbound.take_over()
         except Exception:
             self._log.failure("while taking over a connection")
             raise ConnectionDeny(500, "internal error") from None
@@ -121,11 +137,13 @@ class AgentProtocol(WebSocketServerProtocol):
     def onOpen(self) -> None:
         factory = self.factory
         try:
-            self._heard_at = factory.clock.seconds()
-            self._ping_at = self._heard_at + factory.limits.ping_interval_s
+            self.heard_at = factory.clock.seconds()
             self._session = Session(factory.hub, self, factory.clock, factory.limits)
-            self._timer = factory.clock.callLater(factory.identify_within_s, self._late)
+            self._backpressure = BackPressure(self, self._session)
+            self._alive = Alive(self, factory.clock, factory.limits, factory.identify_within_s)
             factory.connections.add(self)
+            factory.strangers.add(self)
+            factory.hub.counts.opened += 1
             self._plain = PlainFrames(self) if factory.shortcuts else None
         except Exception:
             self._broken("while opening a connection")
@@ -138,40 +156,46 @@ class AgentProtocol(WebSocketServerProtocol):
                 self._session.received_binary()
             else:
                 self._session.received(payload)
-            if self._session.behind and not self._held_back:
-                self._hold_back()
+            if self._session.behind and self._backpressure is not None:
+                self._backpressure.begin()
         except Exception:
             self._broken("while serving a frame")
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
         self.factory.connections.discard(self)
+        self.factory.strangers.discard(self)
         try:
-            if self._timer is not None and self._timer.active():
-                self._timer.cancel()
+            if self._alive is not None:
+                self._alive.stop()
             if self._outbound is not None:
                 self._outbound.lost()
             self.leave()
+            if self._session is not None and self._session.replaced:
+                heard = wasClean or self.heard_at > self._replaced_at
+                self.factory.rivals.gone(self.agent.agent_id, self, heard)
             self.factory.hub.revocation.closed(self)
         except Exception:
             self._log.failure("while closing a connection")
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """The line is down: let go of what knows this connection.
+
+        Cycles would wait for the garbage collector; see :mod:`agentcom.pauses`.
+        """
+        super().connectionLost(reason)
+        self._session = self._outbound = self._alive = self._plain = None
+        self._backpressure = None
+        untie(self)
 
     # -- liveness, on our own clock ---------------------------------------
 
     def dataReceived(self, data: bytes) -> None:
         """Any byte is a sign of life."""
-        self._heard_at = self.factory.clock.seconds()
+        self.heard_at = self.factory.clock.seconds()
         rest = data if self._plain is None else self._plain.take(data)
         if rest:
             # Autobahn's own method formats a log line for each read, told or not.
             self._dataReceived(rest)
-
-    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
-        """Write; as Autobahn does, without a log line formatted for each write."""
-        if sync or chopsize or self.send_queue:
-            super().sendData(data, sync, chopsize)
-        else:
-            transport: Any = self.transport
-            transport.write(data)
 
     def onPing(self, payload: bytes) -> None:
         """Answer, unless the peer does not read: pongs cannot be held."""
@@ -183,58 +207,29 @@ class AgentProtocol(WebSocketServerProtocol):
         self._deaf = True
         self.leave()
         done: bool | None = super().onCloseFrame(code, reasonRaw)
-        if self._outbound is not None:
-            self._outbound.closing = True
-            self._outbound.await_close()
+        self._ends()
         return done
 
     def _fail_connection(self, code: int = 1001, reason: str = "going away") -> None:
         """Autobahn fails the connection (1002, 1007, 1009): hear no more, end it in time."""
         self._deaf = True
         super()._fail_connection(code, reason)
+        if self._outbound is not None and not self._outbound.closing:
+            self.factory.hub.counts.closed[code] += 1
+        self._ends()
+        self.leave()
+
+    def _ends(self) -> None:
         if self._outbound is not None:
             self._outbound.closing = True
             self._outbound.await_close()
-        self.leave()
 
-    def _late(self) -> None:
-        if self._session is not None and self._session.identified:
-            self._watch()
-        else:
-            self.close(NOT_IDENTIFIED_IN_TIME, "no identify in time")
-
-    def _watch(self) -> None:
-        """Ping now and then; close when nothing at all has come for long."""
-        limits = self.factory.limits
-        now = self.factory.clock.seconds()
-        silent = now - self._heard_at
-        if silent >= limits.silence_limit_s:
-            self.close(GONE_QUIET, "silent for too long")
-            return
-        if now >= self._ping_at:
-            self._ping_at = now + limits.ping_interval_s
-            if self.state == WebSocketProtocol.STATE_OPEN:
-                self.sendPing()
-        wait = min(self._ping_at - now, limits.silence_limit_s - silent)
-        self._timer = self.factory.clock.callLater(wait, self._watch)
-
-    def _hold_back(self) -> None:
-        """Read no more from this peer until the hub has caught up."""
-        now = self.factory.clock.seconds()
-        self._heard_at = now
-        transport: Any = self.transport
-        if self._session is not None and self._session.behind:
-            if not self._held_back:
-                self._held_back = True
-                transport.pauseProducing()
-            self.factory.clock.callLater(LOOK_AGAIN_S, self._hold_back)
-        else:
-            self._held_back = False
-            if self.state != WebSocketProtocol.STATE_CLOSED:
-                transport.resumeProducing()
+    def ping(self) -> None:
+        """Ask whether the peer is there, if the line is open."""
+        if self.state == WebSocketProtocol.STATE_OPEN:
+            self.sendPing()
 
     def _broken(self, what: str) -> None:
-        named = self._session is not None and self._session.identified
-        who = self.agent.agent_id if named else "an unidentified peer"
+        who = self.agent.agent_id if self.identified else "an unidentified peer"
         self._log.failure(what + " of {agent_id}", agent_id=who)
         self.close(INTERNAL, "internal error")

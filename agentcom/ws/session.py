@@ -37,12 +37,9 @@ from agentcom.wire.frames import ref_of
 from agentcom.ws.reading import read, with_ref
 from agentcom.ws.submitting import Submissions
 
-GONE_QUIET = 1002
 BAD_BEHAVIOUR = 1008
 INTERNAL = 1011
 OVERRUN = 1013
-REPLACED = 4001
-NOT_IDENTIFIED_IN_TIME = 4008
 
 BAD_MESSAGES = 10
 BAD_WINDOW_S = 60.0
@@ -64,8 +61,8 @@ TOLD_REFUSALS = 1_000
 class Line(Link, Protocol):
     """A connection as its session needs it."""
 
-    def register(self, agent: Agent, token: Token) -> Link | None:
-        """Enter the agent map; gives the connection that was there."""
+    def register(self, agent: Agent, token: Token) -> None:
+        """Enter the agent map, in the place of the connection that was there."""
 
     def close(self, code: int, reason: str) -> None:
         """Close, once."""
@@ -79,6 +76,18 @@ class Session:
         reports still count on this one.
     """
 
+    __slots__ = (
+        "_bad",
+        "_clock",
+        "_hub",
+        "_limits",
+        "_line",
+        "_lookups",
+        "_refused",
+        "_submissions",
+        "identified",
+        "replaced",
+    )
     log = Logger()
 
     def __init__(self, hub: Hub, line: Line, clock: IReactorTime, limits: frames.Limits) -> None:
@@ -86,10 +95,11 @@ class Session:
         self._line = line
         self._clock = clock
         self._limits = limits
-        self._bad: deque[float] = deque(maxlen=BAD_MESSAGES)
-        self._refused: set[str] = set()
+        # Nearly no connection needs these two, and there are thousands.
+        self._bad: deque[float] | None = None
+        self._refused: set[str] | None = None
         self._lookups = 0
-        self._submissions = Submissions(hub, limits.max_task_bytes, line.send, self._refuse)
+        self._submissions = Submissions(hub, limits.max_task_bytes, line.send)
         self.identified = False
         self.replaced = False
 
@@ -107,7 +117,7 @@ class Session:
         except AgentComError as e:
             self._is_bad(e)
             return
-        if self.replaced and not isinstance(frame, frames.Report):
+        if self.replaced and not isinstance(frame, _OF_REPLACED):
             return
         try:
             if type(frame) is frames.Identify:
@@ -151,14 +161,13 @@ class Session:
             connected_at=was.connected_at if was is not None else self._hub.now(),
         )
         self.identified = True
-        older = line.register(agent, token)
-        if older is not None and older is not line:
-            older.close(REPLACED, "replaced")
+        line.register(agent, token)
         actions = self._hub.identified(line, frame.tasks or [], was, again=again)
         reply = encode(
             frames.Identified(
                 agent_id=agent.agent_id,
                 limits=self._limits,
+                retry_after_ms=self._hub.pacing.retry_after_ms(),
                 tasks=actions if frame.tasks is not None else UNSET,
                 ref=ref_of(frame),
             )
@@ -200,7 +209,7 @@ class Session:
         raise ChannelNotFound(channel=frame.channel)
 
     def _drain(self, frame: frames.Drain | frames.AgentRestarting, _: bytes) -> None:
-        self._hub.dispatch.drain(self._line.agent.agent_id)
+        self._hub.dispatch.drain(self._line.agent.agent_id, frame.reason)
         self._line.send(encode(frames.Draining(ref=ref_of(frame))))
 
     def _keep(self, frame: frames.FromAgent, data: bytes) -> None:
@@ -225,11 +234,13 @@ class Session:
         looked_up.addCallback(done)
 
     def _submit(self, frame: frames.TaskSubmit, data: bytes) -> None:
-        self._submissions.take(self._line.token, frame, len(data))
+        self._submissions.take(self._line.token, frame, len(data), self._refuse)
 
     def _refuse(self, frame: frames.AnyFrame, error: AgentComError) -> None:
         """A well-formed frame that is refused: told, not held against the peer."""
         if isinstance(frame, frames.TaskProgress):
+            if self._refused is None:
+                self._refused = set()
             if frame.task_id in self._refused:
                 return
             if len(self._refused) < TOLD_REFUSALS:
@@ -247,6 +258,8 @@ class Session:
 
     def _count_bad(self) -> None:
         now = self._clock.seconds()
+        if self._bad is None:
+            self._bad = deque(maxlen=BAD_MESSAGES)
         self._bad.append(now)
         if len(self._bad) == BAD_MESSAGES and now - self._bad[0] < BAD_WINDOW_S:
             self._line.close(BAD_BEHAVIOUR, "too many bad messages")
@@ -254,6 +267,9 @@ class Session:
     def _tell(self, error: AgentComError, more: Mapping[str, object]) -> None:
         self._line.send(encode({"type": "error", **error.body(), **more}))
 
+
+_OF_REPLACED = (frames.Report, frames.Ping)
+"""What a replaced connection may say: what it worked on, and that it is there."""
 
 _STEPS: dict[type, Callable[[Session, Any, bytes], None]] = {
     frames.Ping: Session._ping,

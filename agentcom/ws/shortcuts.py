@@ -1,7 +1,7 @@
-"""Whole, small text frames, read and written in one step each.
+"""What Autobahn does slowly for every frame and every connection, done in one step.
 
-Nearly all frames of agents are so, and Autobahn takes each through some
-fifteen calls.  What is anything else (fragments, control frames, bad UTF-8,
+Nearly all frames of agents are whole, small texts, and Autobahn takes each
+through some fifteen calls.  What is anything else (fragments, control frames, bad UTF-8,
 large frames, violations) is left to it, byte for byte, so there is one place
 that judges peers.  ``AgentFactory.shortcuts`` switches this off; it would be
 needless if Autobahn took frames that are complete in its buffer in one pass.
@@ -10,8 +10,10 @@ needless if Autobahn took frames that are complete in its buffer in one pass.
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import isfunction
 from typing import Any
 
+from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.protocol import WebSocketProtocol
 
 from agentcom.wire.codec import is_utf8
@@ -19,6 +21,36 @@ from agentcom.wire.codec import is_utf8
 TEXT, FINAL, MASKED = 0x01, 0x80, 0x80
 SHORT, MEDIUM = 125, 65_535
 """Bytes of a payload whose length takes one byte, and three."""
+
+
+def with_options(protocol: type, factory: Any) -> type:
+    """The protocol class with a factory's options as attributes of the class.
+
+    Autobahn copies them to every connection, a third of what it holds, and
+    formats them all for a line that nobody logs, a fifth of the time that a
+    handshake takes.  It would be needless if it read them from the factory.
+    """
+    names: list[str] = protocol.CONFIG_ATTRS  # type: ignore[attr-defined]  # Autobahn's
+    options = {name: getattr(factory, name) for name in names}
+    # A function would become a method of the class.
+    kept = {n: staticmethod(o) if isfunction(o) else o for n, o in options.items()}
+    return type(protocol.__name__, (protocol,), {**kept, "CONFIG_ATTRS": ()})
+
+
+def untie(protocol: Any) -> None:
+    """Let go of what Autobahn's protocol keeps when its line is down, itself among it."""
+    protocol.is_open = protocol.is_closed = protocol.transport = None
+
+
+class QuickWrites(WebSocketServerProtocol):
+    """Writes as Autobahn does, without a log line formatted for each write."""
+
+    def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        if sync or chopsize or self.send_queue:
+            super().sendData(data, sync, chopsize)
+        else:
+            transport: Any = self.transport
+            transport.write(data)
 
 
 def text_frame(payload: bytes) -> bytes:

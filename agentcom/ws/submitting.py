@@ -21,21 +21,15 @@ class Submissions:
 
     :param max_task: bytes that a task may have, encoded.
     :param send: sends a frame.
-    :param refuse: tells that a submission is refused.
     :ivar under_way: those that were not answered yet.
     """
 
-    def __init__(
-        self,
-        hub: Hub,
-        max_task: int,
-        send: Callable[[bytes], None],
-        refuse: Callable[[TaskSubmit, AgentComError], None],
-    ) -> None:
+    __slots__ = ("_hub", "_max_task", "_send", "under_way")
+
+    def __init__(self, hub: Hub, max_task: int, send: Callable[[bytes], None]) -> None:
         self._hub = hub
         self._max_task = max_task
         self._send = send
-        self._refuse = refuse
         self.under_way = 0
 
     @property
@@ -43,11 +37,18 @@ class Submissions:
         """Whether the peer must wait until some of them are answered."""
         return self.under_way >= UNDER_WAY
 
-    def take(self, token: Token, frame: TaskSubmit, size: int) -> None:
+    def take(
+        self,
+        token: Token,
+        frame: TaskSubmit,
+        size: int,
+        refuse: Callable[[TaskSubmit, AgentComError], None],
+    ) -> None:
         """Submit a task; it is answered after the commit.
 
         :param token: the one that identified.
         :param size: bytes of the frame.
+        :param refuse: tells that it is refused later on.
         :raises AgentComError: it is refused at once.
         """
         if not token.allows(SUBMIT):
@@ -61,7 +62,7 @@ class Submissions:
 
         def failed(error: AgentComError) -> None:
             self.under_way -= 1
-            self._refuse(frame, error)
+            refuse(frame, error)
 
         self.under_way += 1
         try:

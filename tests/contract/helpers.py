@@ -181,3 +181,8 @@ class SlowDisk:
         done: Deferred[Any] = Deferred()
         self.held.append((done, work))
         return done
+
+
+def held_back(line: Any) -> bool:
+    """Whether the hub reads no further from this connection."""
+    return bool(getattr(line._backpressure, "held", False))

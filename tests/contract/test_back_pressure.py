@@ -7,6 +7,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from agentcom.hub.hub import BACKLOG, FANOUT_BYTES
 from agentcom.store.interface import PAGE_BYTES, Unit
 from agentcom.testing import MemoryHub
+from tests.contract.helpers import held_back
 
 
 class BackPressureTests(SynchronousTestCase):
@@ -20,9 +21,9 @@ class BackPressureTests(SynchronousTestCase):
         agent.sendFrame(opcode=1, payload=b'{"type":"ping"}')
         agent.pump.flush()
         (line,) = hub.parts.factory.connections
-        self.assertTrue(line._held_back)
+        self.assertTrue(held_back(line))
         hub.advance(1)
-        self.assertFalse(line._held_back)
+        self.assertFalse(held_back(line))
         self.assertEqual(agent.say("ping")[-1]["type"], "pong")
 
     def test_backlog_of_a_fan_out(self) -> None:

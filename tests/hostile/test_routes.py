@@ -34,6 +34,9 @@ GOOD = {
     "last_error": b'"broken"',
     "all": b"true",
     "expires_in_s": b"60",
+    "deadline_s": b"60",
+    "retry_after_s": b"60",
+    "note": b'"upgrade"',
     "reason": b'"no"',
     "channel": b'"general"',
     "name": b'"general"',
@@ -168,6 +171,9 @@ class RouteTests(HostileTestCase):
         if not client.lost:
             client.transport.loseConnection()
             self.hub.settle()
+        if "drain" in path:
+            self.hub.request("DELETE", "/api/admin/drain")
+            self.hub.request("POST", "/api/agents/good/resume")
         # What a good body asked for may be work for the good agent.
         self.reset("good")
         self.assert_well()
@@ -265,8 +271,8 @@ def _attacking(route: Route) -> None:
         for segment in segments:
             start, end = path.index("<"), path.index(">") + 1
             path = path[:start] + segment + path[end:]
-        # The good agent must be able to go on: its own tokens stay.
-        if route.name == "revoke_tokens" and "good" in segments:
+        # The good agent must be able to go on: its own tokens and its line stay.
+        if route.name in ("revoke_tokens", "disconnect_agent") and "good" in segments:
             path = path.replace("good", "nobody")
         token = "" if authorized else None
         self.attack(route.method, path + query, body, headers, token)

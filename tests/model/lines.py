@@ -11,9 +11,9 @@ from twisted.internet.task import Clock
 from agentcom.core.agent import Agent
 from agentcom.core.tokens import Token
 from agentcom.hub.hub import Hub
-from agentcom.hub.link import Link
 from agentcom.wire.frames import Limits
-from agentcom.ws.session import REPLACED, Session
+from agentcom.ws.rivals import REPLACED
+from agentcom.ws.session import Session
 
 LIMITS = Limits(
     max_frame_bytes=2**20,
@@ -82,13 +82,14 @@ class ModelLine:
             self.closed = code
         self.leave()
 
-    def register(self, agent: Agent, token: Token) -> Link | None:
-        """Enter the agent map."""
+    def register(self, agent: Agent, token: Token) -> None:
+        """Enter the agent map; the connection that was there is closed."""
         self.agent = agent
         self.token = token
         older = self._hub.roster.get(agent.agent_id)
         self._hub.roster[agent.agent_id] = self
-        return older
+        if older is not None and older is not self:
+            older.close(REPLACED, "replaced")
 
     def leave(self) -> None:
         """Leave the agent map; a replaced connection is not in it any more."""

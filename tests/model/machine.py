@@ -10,6 +10,7 @@ from hypothesis.stateful import invariant
 
 from agentcom.core.replay import replay
 from tests.model.asked import GOOD
+from tests.model.draining import Draining
 from tests.model.operating import Operating, Surroundings
 from tests.model.promises import demand
 from tests.model.submitting import Submitting
@@ -20,7 +21,7 @@ ROUNDS = 12
 """Times that good agents are given to end everything."""
 
 
-class HubMachine(Submitting, Working, Operating, Surroundings):
+class HubMachine(Submitting, Working, Operating, Draining, Surroundings):
     """A whole hub in a random world.
 
     :cvar seen: what happened in all examples.
@@ -43,6 +44,9 @@ class HubMachine(Submitting, Working, Operating, Surroundings):
         world = self.world
         world.be_well()
         world.check()
+        for agent_id in AGENTS:
+            self.resume_agent(agent_id)
+        self.resume_hub()
         world.pass_time(700.0)
         for number in range(ROUNDS):
             if all(task.status.ended for task in self.record.tasks.values()):

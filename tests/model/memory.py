@@ -22,18 +22,19 @@ OF_TASKS = frozenset({"hold", "accept", "attempt", "ask_again", "recover"})
 """Entries of the agenda that are of one task."""
 
 
-def agrees(hub: Hub, tasks: dict[str, Task], draining: set[str]) -> None:
+def agrees(hub: Hub, tasks: dict[str, Task], draining: set[str], standstill: bool) -> None:
     """Memory and disk are one.
 
     :param tasks: the rows.
-    :param draining: who asked for no more work.
+    :param draining: who asked for no more work, or is drained.
+    :param standstill: whether the whole hub is.
     """
     live = {task_id: task for task_id, task in tasks.items() if not task.status.ended}
     _ledger(hub, live)
     _queue(hub, live)
     _holdings(hub, live)
     _agenda(hub, live)
-    _nobody_waits_in_vain(hub, live, draining)
+    _nobody_waits_in_vain(hub, live, draining, standstill)
 
 
 def _ledger(hub: Hub, live: dict[str, Task]) -> None:
@@ -129,7 +130,9 @@ def _agenda(hub: Hub, live: dict[str, Task]) -> None:
             demand(("recover", task_id) in due, f"nobody times the silence of {task_id}")
 
 
-def _nobody_waits_in_vain(hub: Hub, live: dict[str, Task], draining: set[str]) -> None:
+def _nobody_waits_in_vain(
+    hub: Hub, live: dict[str, Task], draining: set[str], standstill: bool
+) -> None:
     """No task that is ready waits while an agent that fits has room."""
     queue = hub.dispatch.queue
     ready = [t for i, t in live.items() if t.status is Status.QUEUED and queue.is_ready(i)]
@@ -148,7 +151,7 @@ def _nobody_waits_in_vain(hub: Hub, live: dict[str, Task], draining: set[str]) -
             )
         demand(holding.draining == (agent_id in draining), f"{agent_id} drains")
         held = sum(t.status.held and t.agent_id == agent_id for t in live.values())
-        busy = holding.quiet or holding.paused or holding.draining
+        busy = holding.quiet or holding.paused or holding.draining or standstill
         if busy or held >= link.agent.slots or (holding.unresponsive and not holding.probing):
             continue
         for task in ready:

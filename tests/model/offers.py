@@ -45,6 +45,9 @@ class Offers:
 
     :ivar broken: what was found, to be told after the step.
     :ivar operator: somebody takes a task back by hand just now.
+    :ivar draining: who asked for no more work.
+    :ivar drained: who is drained by an operator.
+    :ivar standstill: the whole hub is.
     """
 
     def __init__(self, hub: Hub, seconds: Callable[[], float]) -> None:
@@ -53,6 +56,8 @@ class Offers:
         self.broken: list[str] = []
         self.operator = False
         self.draining: set[str] = set()
+        self.drained: set[str] = set()
+        self.standstill = False
         self._quiet: dict[str, float] = {}
         self._pause: dict[str, tuple[float, float]] = {}
         self._ignores: dict[str, tuple[str, int] | None] = {}
@@ -84,7 +89,12 @@ class Offers:
         elif old.status.held and new.status is Status.QUEUED:
             if self.operator:
                 self._ended(new.agent_id, "task_rejected")
-            elif old.status is Status.ASSIGNED and new.agent_id in self._hub.roster:
+            elif (
+                old.status is Status.ASSIGNED
+                and new.agent_id in self._hub.roster
+                # From whom an operator drains it may be taken back in time.
+                and new.agent_id not in self.drained
+            ):
                 self._ignores.setdefault(new.agent_id, None)
 
     def _put_off(self, task: Task, answer: str) -> None:
@@ -115,8 +125,10 @@ class Offers:
         if link is None:
             self.broken.append(f"{what}, who is away")
             return
-        if agent_id in self.draining:
+        if agent_id in self.draining | self.drained:
             self.broken.append(f"{what}, who is draining")
+        if self.standstill:
+            self.broken.append(f"{what}, and the hub is drained")
         if old is None:
             if new.pinned != agent_id or new.max_attempts != 1:
                 self.broken.append(f"{what} and pinned to {new.pinned}")

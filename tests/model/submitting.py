@@ -53,7 +53,8 @@ class Submitting(Rules):
         link = world.hub.roster.get(agent_id)
         can = (
             link is not None
-            and agent_id not in world.offers.draining
+            and agent_id not in world.offers.draining | world.offers.drained
+            and not world.offers.standstill
             and key is None
             and world.store.trouble() is None
         )

@@ -18,6 +18,7 @@ from agentcom.core.tokens import DEFAULT_SCOPES, Token
 from agentcom.errors import AgentComError
 from tests.model import limits, memory
 from tests.model.disk import Disk
+from tests.model.drained import Drained
 from tests.model.lines import ModelLine
 from tests.model.lives import RETAIN_S, Lives
 from tests.model.promises import Promises, demand
@@ -55,12 +56,14 @@ class World(Lives):
     :param log: errors that were logged since the last call.
     :ivar lines: the newest line of each agent that is here.
     :ivar older: lines that were replaced and are not down yet.
+    :ivar drained: what operators were told of drains.
     """
 
     def __init__(self, disk: Disk, log: Callable[[], list[str]]) -> None:
         self._log = log
         self._refs = 0
         self._failures: list[Failure] = []
+        self.drained = Drained()
         super().__init__(disk)
         self.promises = Promises(disk, self.record, RETAIN_S)
 
@@ -70,6 +73,7 @@ class World(Lives):
         self.lines: dict[str, ModelLine] = {}
         self.older: list[ModelLine] = []
         super().boot(at)
+        self.offers.drained = self.drained.born(self.hub, AGENTS)
 
     def stop(self, away_s: float) -> None:
         """The hub is stopped in good order, and begins again."""
@@ -208,7 +212,8 @@ class World(Lives):
         demand(not self.offers.broken, "; ".join(self.offers.broken))
         self.promises.check(self.hub.now())
         if self.settled:
-            memory.agrees(self.hub, self.record.tasks, self.offers.draining)
+            draining = self.offers.draining | self.offers.drained
+            memory.agrees(self.hub, self.record.tasks, draining, self.offers.standstill)
 
     def check_times(self) -> None:
         """Nothing is over its time; to be asked when time has passed."""
@@ -221,3 +226,4 @@ class World(Lives):
             if agent_id not in self.lines
         }
         limits.kept(self.record, self.hub.now(), absent)
+        self.drained.kept(self.hub)

@@ -15,15 +15,15 @@ class Feed:
 
     def __init__(self, case: HttpCase, query: str = "", **more: Any) -> None:
         self.client: HttpClient = case.begin("GET", "/api/events" + query, **more)
-        self._channel = case.hub._pumps[-1].server._channel
+        self._pump = case.hub._pumps[-1]
 
     def stall(self) -> None:
         """The client's socket is full: the transport tells the channel."""
-        self._channel.pauseProducing()
+        self._pump.serverIO.protocol.pauseProducing()
 
     def go_on(self) -> None:
         """It has read on."""
-        self._channel.resumeProducing()
+        self._pump.serverIO.protocol.resumeProducing()
 
     @property
     def text(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import queue
 from collections.abc import Callable
 from pathlib import Path
@@ -107,8 +106,8 @@ class ServiceCase(SynchronousTestCase):
             # After a test that failed while it stopped: its threads would keep the process.
             for pool in service._pools:
                 pool.stop()
-        # A hub freezes what there is when it starts; tests do not.
-        gc.unfreeze()
+            # A hub sets aside what there is when it starts; tests do not.
+            service._pauses.stop()
 
     def _give_up(self) -> None:
         self.given_up += 1

@@ -12,7 +12,15 @@ from twisted.trial.unittest import SynchronousTestCase
 from agentcom.errors import AgentComError, ValidationFailed
 from agentcom.wire import frames
 from agentcom.wire.codec import encode
-from agentcom.wire.http import CancelTask, CreateToken, PostMessage, PushTask, Register
+from agentcom.wire.http import (
+    CancelTask,
+    CreateToken,
+    Disconnect,
+    PostMessage,
+    PushTask,
+    Register,
+    StartDrain,
+)
 from agentcom.wire.tasks import ChooseDeadLetters, RequeueTask, SubmitTask
 from agentcom.ws.reading import read
 
@@ -144,6 +152,11 @@ TO_AGENT: list[tuple[frames.ToAgent, dict[str, Any]]] = [
         frames.StateReportAck(task_id="t", action="abort"),
         {"type": "state_report_ack", "task_id": "t", "action": "abort"},
     ),
+    (
+        frames.Draining(by="operator", reason="new kernel", deadline=5),
+        {"type": "draining", "by": "operator", "reason": "new kernel", "deadline": 5},
+    ),
+    (frames.Resumed(by="operator"), {"type": "resumed", "by": "operator"}),
     (frames.Draining(), {"type": "draining"}),
     (
         frames.TaskCancelled(task_id="t", generation=1, reason="r"),
@@ -345,6 +358,8 @@ class BodyTests(SynchronousTestCase):
             (Register, {"agent_id": "a"}),
             (PostMessage, {"payload": {}, "to": "b", "type": "t", "reply_to": "r"}),
             (CancelTask, {"reason": "r"}),
+            (StartDrain, {"deadline_s": 1.5, "note": "n"}),
+            (Disconnect, {"reason": "r", "retry_after_s": 1.5}),
             (SubmitTask, SUBMISSION),
             (RequeueTask, {"reason": "r"}),
             (

@@ -8,7 +8,7 @@ from typing import Any
 from agentcom.core.tokens import AGENT
 from agentcom.testing import FakeAgent
 from agentcom.ws import submitting
-from tests.contract.helpers import queue
+from tests.contract.helpers import held_back, queue
 from tests.unit.http.support import HttpCase
 
 Frame = dict[str, Any]
@@ -250,14 +250,14 @@ class HeldBackTests(SubmittingCase):
         self.patch(submitting, "UNDER_WAY", 5)
         self.commits.holding = True
         for ref in range(5):
-            self.assertFalse(self.line()._held_back)
+            self.assertFalse(held_back(self.line()))
             self.submit(ref=ref)
         for _ in range(3):
-            self.assertTrue(self.line()._held_back)
+            self.assertTrue(held_back(self.line()))
             self.hub.advance(0.5)
         self.commits.release()
         self.hub.advance(0.5)
-        self.assertFalse(self.line()._held_back)
+        self.assertFalse(held_back(self.line()))
         self.assertEqual([f["ref"] for f in self.program.of("task_submitted")], list(range(5)))
         self.assertEqual(self.submit(ref=9)[0]["ref"], 9)
 
@@ -274,8 +274,8 @@ class HeldBackTests(SubmittingCase):
         self.hub.advance(61)
         for _ in range(8):
             self.refused(self.submit(), "store_unavailable")
-        self.assertFalse(self.line()._held_back)
-        self.assertFalse(self.hub.parts.factory.agents["weak"]._held_back)
+        self.assertFalse(held_back(self.line()))
+        self.assertFalse(held_back(self.hub.parts.factory.agents["weak"]))
 
 
 class NoSlotsTests(SubmittingCase):

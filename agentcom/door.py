@@ -1,0 +1,324 @@
+"""The door of a port: which connections are let in, and which become WebSockets.
+
+Refusals are answered, with the time at which to come again, before anything
+is spent on the stranger.  :mod:`agentcom.ws.admission` decides, this module
+speaks HTTP.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from collections.abc import Callable
+from typing import Any
+
+from autobahn.twisted.resource import WebSocketResource
+from twisted.internet.interfaces import IReactorTime
+from twisted.internet.protocol import Protocol, connectionDone
+from twisted.logger import Logger
+from twisted.protocols.policies import ProtocolWrapper
+from twisted.python.failure import Failure
+from twisted.web.http import HTTPChannel
+from twisted.web.resource import Resource
+from twisted.web.server import Request
+
+from agentcom.errors import TooManyConnections
+from agentcom.http.routing import Answer, respond
+from agentcom.hub.pacing import told
+from agentcom.wire.codec import encode
+from agentcom.ws.admission import CONNECTIONS, Admission
+from agentcom.ws.factory import AgentFactory
+
+UNAVAILABLE = "Service Unavailable"
+
+TO_AGENTS = b"GET /ws "
+"""How nearly every agent begins."""
+
+END = b"\r\n\r\n"
+MOST_HEAD = 16 * 1024
+"""Bytes of a head that is looked at here; HTTP's own limits judge a longer one."""
+
+ACCEPTS = 300
+"""Connections that are accepted in one turn of the reactor, if so many wait: enough that
+those behind a crowd do not wait long, and few enough for the others in that turn."""
+
+MOST_WAITING = 64 * 1024
+"""Bytes that may come while a handshake waits for its turn."""
+
+SPEAK_WITHIN_S = 60.0
+"""Seconds in which a connection must say what it wants."""
+
+UNUSUAL = frozenset((b"content-length", b"transfer-encoding", b"origin", b"x-forwarded-for"))
+"""Headers that are for HTTP's part to judge."""
+
+_NAME = re.compile(rb"[!#-'*+.0-9^-z|~-]+\Z")
+_KEY = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==\Z")
+_HOST = re.compile(rb"[A-Za-z0-9._-]+(:\d{1,5})?\Z")
+
+log = Logger()
+
+
+class Channel(HTTPChannel):
+    """A connection that speaks HTTP, perhaps until it becomes a WebSocket."""
+
+    admission: Admission
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self.leave()
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]  # untyped in Twisted
+
+    def leave(self) -> None:
+        """It is no connection of HTTP any more; said once."""
+        self.admission.http -= 1
+        self.leave = lambda: None  # type: ignore[method-assign]
+
+
+class Newcomer(Protocol):
+    """A connection of which it is not known yet what it speaks.
+
+    Costs next to nothing, because a storm of agents must not hold up the API:
+    a WebSocket's handshake waits here for its turn, everything else goes on at
+    once.
+    """
+
+    door: Door
+
+    def __init__(self) -> None:
+        self._data = b""
+        self._waits = self._gone = False
+
+    def connectionMade(self) -> None:
+        door = self.door
+        if door.admission.has_room():
+            door.admission.http += 1
+            door.newcomers[self] = door.clock.seconds()
+            door.more_may_wait()
+            return
+        self._gone = True
+        self._refuse(CONNECTIONS)
+
+    def dataReceived(self, data: bytes) -> None:
+        if self._gone:
+            return
+        self._data += data
+        if self._waits:
+            if len(self._data) > MOST_WAITING:
+                self.abort()
+        elif not self._data.startswith(TO_AGENTS[: len(self._data)]):
+            self._speak_http()
+        elif END in self._data:
+            self._knock()
+        elif len(self._data) > MOST_HEAD:
+            self._speak_http()
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        if not self._gone:
+            self._leave()
+
+    def abort(self) -> None:
+        """Drop the line: it says nothing, or too much."""
+        transport: Any = self.transport
+        transport.abortConnection()
+
+    def _knock(self) -> None:
+        limit = self.door.admission.refusal()
+        if limit is None:
+            self._waits = True
+            self.door.admission.in_turn(self._enter)
+        else:
+            self._leave()
+            self._refuse(limit)
+
+    def _enter(self) -> None:
+        """Its turn has come."""
+        if self._gone:
+            return
+        try:
+            if is_plain_handshake(self._data):
+                self._become(self.door.factory.buildProtocol(None))
+            else:
+                self._speak_http()
+        except Exception:
+            # Nobody above answers for what happens in a later turn.
+            log.failure("while letting in a connection")
+            self.abort()
+
+    def _speak_http(self) -> None:
+        admission = self.door.admission
+        channel = self.door.speak_http()
+        admission.http += 1
+        self._become(channel)
+
+    def _become(self, protocol: Any) -> None:
+        """Give the transport to another protocol, with all that was said so far."""
+        self._leave()
+        transport: Any = self.transport
+        wrapper = transport if isinstance(transport, ProtocolWrapper) else transport.protocol
+        if isinstance(wrapper, ProtocolWrapper):
+            wrapper.wrappedProtocol = protocol
+        else:
+            transport.protocol = protocol
+        protocol.makeConnection(transport)
+        protocol.dataReceived(self._data)
+
+    def _leave(self) -> None:
+        self._gone = True
+        self.door.admission.http -= 1
+        self.door.newcomers.pop(self, None)
+
+    def _refuse(self, limit: str) -> None:
+        answer, reason = _no_room(limit, self.door.pacing.refused_ms())
+        body = encode(answer.body)
+        lines = [f"HTTP/1.1 503 {reason}".encode()]
+        lines += [name + b": " + value for name, value in answer.headers]
+        lines += [b"content-type: application/json", b"content-length: %d" % len(body)]
+        transport: Any = self.transport
+        transport.write(b"\r\n".join([*lines, b"connection: close", b"", body]))
+        transport.loseConnection()
+
+
+class Door:
+    """Everything that newcomers of one site need.
+
+    :param speak_http: makes a channel of the site.
+    :ivar newcomers: those who have said too little so far, and since when.
+    :ivar ports: what listens for this site.
+    """
+
+    def __init__(
+        self, factory: AgentFactory, clock: IReactorTime, speak_http: Callable[[], Any]
+    ) -> None:
+        self.factory = factory
+        self.admission = factory.admission
+        self.pacing = factory.hub.pacing
+        self.clock = clock
+        self.speak_http = speak_http
+        self.newcomers: dict[Newcomer, float] = {}
+        self.newcomer = type("Newcomer", (Newcomer,), {"door": self})
+        self.ports: list[Any] = []
+        self._opening = False
+
+    def more_may_wait(self) -> None:
+        """Somebody came: take in many in the next turn.
+
+        Twisted learns from quiet times to accept one in a turn and forgets it
+        by 20 a turn, so those behind a crowd of agents would wait for long.
+        """
+        if not self._opening:
+            self._opening = True
+            self.clock.callLater(0, self._open_wide)
+
+    def _open_wide(self) -> None:
+        self._opening = False
+        for port in self.ports:
+            port.numberAccepts = max(ACCEPTS, getattr(port, "numberAccepts", 0))
+
+    def sweep(self) -> None:
+        """End those who have said too little for too long."""
+        late = self.clock.seconds() - SPEAK_WITHIN_S
+        for newcomer, since in list(self.newcomers.items()):
+            if since > late:
+                # Oldest first.
+                return
+            newcomer.abort()
+
+
+class Handshake(Resource):
+    """``/ws`` on a connection that speaks HTTP already, or not as agents do."""
+
+    isLeaf = True
+
+    def __init__(self, factory: AgentFactory) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]  # untyped in Twisted
+        self._websocket = WebSocketResource(factory)
+        self._admission = factory.admission
+        self._pacing = factory.hub.pacing
+
+    def render(self, request: Request) -> bytes | int:
+        wrong = _handshake_error(request)
+        if wrong is not None:
+            request.setHeader(b"upgrade", b"websocket")
+            request.setHeader(b"connection", b"Upgrade")
+            request.setHeader(b"sec-websocket-version", b"13")
+            body = respond(request, Answer(426, {"error": "upgrade_required", "detail": wrong}))
+            request.setResponseCode(426, b"Upgrade Required")
+            return body
+        limit = self._admission.refusal()
+        if limit is not None:
+            answer, reason = _no_room(limit, self._pacing.refused_ms())
+            body = respond(request, answer)
+            request.setResponseCode(503, reason.encode())
+            return body
+        channel: Any = request.channel
+        channel.leave()
+        answered: bytes | int = self._websocket.render(request)
+        return answered
+
+
+def is_plain_handshake(data: bytes) -> bool:
+    """Whether the head of a request is a WebSocket handshake without anything unusual.
+
+    The common case, taken to Autobahn without a way through the whole of
+    HTTP; what is unusual goes that way, where every fault has its answer.
+    """
+    first, *lines = data[: data.index(END)].split(b"\r\n")
+    if first != b"GET /ws HTTP/1.1":
+        return False
+    headers: dict[bytes, bytes] = {}
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        name = name.lower()
+        if not colon or not _NAME.match(name) or name in headers:
+            return False
+        headers[name] = value.strip()
+    return (
+        headers.get(b"upgrade", b"").lower() == b"websocket"
+        and headers.get(b"connection", b"").lower() == b"upgrade"
+        and headers.get(b"sec-websocket-version") == b"13"
+        and _KEY.match(headers.get(b"sec-websocket-key", b"")) is not None
+        and _HOST.match(headers.get(b"host", b"")) is not None
+        and not headers.keys() & UNUSUAL
+    )
+
+
+def _no_room(limit: str, retry_after_ms: int) -> tuple[Answer, str]:
+    """The refusal of a connection, and its reason phrase.
+
+    A WebSocket client shows its user, and its own code, no more than the phrase.
+    """
+    error = TooManyConnections(
+        "the hub has as many connections as it may: try again later, or raise "
+        f"--max-{limit} of the hub",
+        retry_after_ms=retry_after_ms,
+    )
+    headers = ((b"retry-after", b"%d" % -(-retry_after_ms // 1000)),)
+    return Answer(503, error.body(), headers), told(UNAVAILABLE, retry_after_ms)
+
+
+def _handshake_error(request: Request) -> str | None:
+    """What makes a request no WebSocket handshake, ``None`` for a good one."""
+    if request.method != b"GET":
+        return "open a WebSocket with GET"
+    if _tokens(request, b"upgrade") != ["websocket"] or "upgrade" not in _tokens(
+        request, b"connection"
+    ):
+        return "this is a WebSocket endpoint"
+    if _tokens(request, b"sec-websocket-version") != ["13"]:
+        return "speak WebSocket version 13"
+    keys = request.requestHeaders.getRawHeaders(b"sec-websocket-key") or []
+    try:
+        good = len(keys) == 1 and len(base64.b64decode(keys[0].strip(), validate=True)) == 16
+    except (binascii.Error, ValueError):
+        good = False
+    return None if good else "Sec-WebSocket-Key is missing or malformed"
+
+
+def _tokens(request: Request, name: bytes) -> list[str]:
+    values = request.requestHeaders.getRawHeaders(name) or []
+    return [
+        part.strip().lower()
+        for value in values
+        for part in value.decode("latin-1").split(",")
+        if part.strip()
+    ]

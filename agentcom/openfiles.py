@@ -1,0 +1,56 @@
+"""The process's limit on open files: each connection is one."""
+
+from __future__ import annotations
+
+import resource
+
+from twisted.logger import Logger
+
+KEPT = 128
+"""Open files that are not connections: the store, logs, what libraries open."""
+
+TRIED = (1_048_576, 524_288, 65_536, 10_240)
+"""Numbers to try where the hard limit is none that the system takes."""
+
+
+def room(wanted: int | None, log: Logger) -> int:
+    """Raise the limit, say so, and give how many connections it leaves room for.
+
+    :param wanted: connections that were asked for, if any were.
+    """
+    before, now = raise_limit()
+    if now > before:
+        log.info("open files: limit raised from {before} to {now}", before=before, now=now)
+    else:
+        log.info("open files: at most {now}", now=now)
+    most = max(1, now - KEPT)
+    if wanted is not None and wanted > most:
+        log.warn(
+            "--max-connections {wanted} cannot be had with {now} open files: {most} it is; "
+            "raise the hard limit (ulimit -Hn, LimitNOFILE= of systemd)",
+            wanted=wanted,
+            now=now,
+            most=most,
+        )
+    return most
+
+
+def raise_limit() -> tuple[int, int]:
+    """Raise the soft limit to the hard one, as far as the system lets it.
+
+    :returns: the soft limit before and now.
+    """
+    before, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    for wanted in (hard, *TRIED):
+        if wanted == resource.RLIM_INFINITY or wanted <= before or _over(wanted, hard):
+            continue
+        try:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+        except (ValueError, OSError):
+            continue
+        return before, wanted
+    return before, before
+
+
+def _over(wanted: int, hard: int) -> bool:
+    return hard != resource.RLIM_INFINITY and wanted > hard

@@ -1,0 +1,73 @@
+"""The garbage collector while a hub runs: full passes look at what is new, alone."""
+
+from __future__ import annotations
+
+import gc
+import weakref
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from agentcom.pauses import WHOLE_EVERY_S, Pauses
+
+
+class Thing:
+    """Something that knows itself, so that only the collector frees it."""
+
+    def __init__(self) -> None:
+        self.itself = self
+
+
+class PausesTests(SynchronousTestCase):
+    """The collector's settings are the process's, so each test puts them back."""
+
+    def setUp(self) -> None:
+        self.clock = Clock()
+        self.pauses = Pauses(self.clock)
+        self.addCleanup(self.pauses.stop)
+
+    def left_behind(self, full_passes: int) -> weakref.ref[Thing]:
+        """A cycle that outlives some full passes and then belongs to nobody."""
+        thing = Thing()
+        for _ in range(full_passes):
+            gc.collect()
+        return weakref.ref(thing)
+
+    def test_what_lives_is_looked_at_once(self) -> None:
+        """What a full pass has found alive is set aside; the next is not slowed by it."""
+        self.pauses.start()
+        before = gc.get_freeze_count()
+        kept = [Thing() for _ in range(100)]
+        gc.collect()
+        self.assertGreaterEqual(gc.get_freeze_count() - before, len(kept))
+        self.assertLess(len(gc.get_objects(generation=2)), 100)
+
+    def test_young_cycles_are_freed(self) -> None:
+        """A cycle that is garbage before a full pass came is freed by it, as ever."""
+        self.pauses.start()
+        found = self.left_behind(0)
+        gc.collect()
+        self.assertIsNone(found())
+
+    def test_old_cycles_are_freed_in_the_end(self) -> None:
+        """A cycle that was set aside is freed when everything is looked at, hours later."""
+        self.pauses.start()
+        found = self.left_behind(1)
+        self.clock.advance(WHOLE_EVERY_S - 1)
+        self.pauses.tick()
+        gc.collect()
+        self.assertIsNotNone(found())
+        self.clock.advance(1)
+        self.pauses.tick()
+        self.assertIsNone(found())
+
+    def test_stop(self) -> None:
+        """Afterwards the collector is as it was."""
+        callbacks, thresholds = list(gc.callbacks), gc.get_threshold()
+        self.pauses.start()
+        self.pauses.stop()
+        self.assertEqual((gc.get_freeze_count(), gc.callbacks), (0, callbacks))
+        self.assertEqual(gc.get_threshold(), thresholds)
+        found = self.left_behind(1)
+        gc.collect()
+        self.assertIsNone(found())
