@@ -27,11 +27,33 @@ IMPURE = (
 # What the two sides of the wire share; ``__version__`` lives in the package itself.
 SHARED = ["agentcom.core", "agentcom.wire", "agentcom.errors", "agentcom.__version__"]
 
+AGENT_PARTS = [
+    *SHARED,
+    "agentcom.client",
+    "agentcom.sidecar",
+    "agentcom.cli",
+    "agentcom.process",
+]
+
 ALLOWED_ON_THE_CLIENT_SIDE = {
     "agentcom.client": [*SHARED, "agentcom.client"],
     "agentcom.sidecar": [*SHARED, "agentcom.client", "agentcom.sidecar"],
-    "agentcom.cli": [*SHARED, "agentcom.client", "agentcom.sidecar", "agentcom.cli"],
+    # Hub and agents are processes to it: it imports nothing of either.
+    "agentcom.chaos": [*SHARED, "agentcom.client", "agentcom.chaos"],
+    "agentcom.cli": [
+        *SHARED,
+        "agentcom.client",
+        "agentcom.sidecar",
+        "agentcom.chaos",
+        "agentcom.cli",
+    ],
+    # The two ways in which others run an agent, above the three rooms.
+    "agentcom.agent": [*AGENT_PARTS, "agentcom.agent"],
+    "agentcom.agent_tap": [*AGENT_PARTS, "agentcom.agent"],
 }
+
+# What twistd's plugin names, beside the commands the only ones that see the reactor.
+TAPS = ("agentcom.tap", "agentcom.agent_tap")
 
 # It makes an admin token on the machine itself, where no hub answers.
 LOCAL_COMMAND = "agentcom.cli.local"
@@ -172,8 +194,8 @@ def client_side_is_apart(module: Module) -> Iterator[str]:
 
 
 def reactor_is_passed(module: Module) -> Iterator[str]:
-    """Only tap and the commands import the global reactor, inside a function."""
-    may = module.name == "agentcom.tap" or within(module.name, "agentcom.cli")
+    """Only the taps and the commands import the global reactor, inside a function."""
+    may = module.name in TAPS or within(module.name, "agentcom.cli")
     for found in module.imports:
         if within(found.target, "twisted.internet.reactor") and (not may or found.at_module_level):
             yield module.at(found.line, "the reactor is an argument, not an import")

@@ -133,6 +133,11 @@ class RuleTests(SynchronousTestCase):
         self.assert_keeps(rule, "agentcom.cli.tasks", "from ..sidecar import runner")
         self.assert_keeps(rule, "agentcom.cli", "from .main import main", is_package=True)
         self.assert_keeps(rule, "agentcom.cli.main", "from agentcom import __version__")
+        for name in ("agentcom.agent", "agentcom.agent_tap"):
+            self.assert_breaks(rule, name, "from agentcom import tap")
+            self.assert_breaks(rule, name, "from agentcom.hub import hub")
+            self.assert_keeps(rule, name, "from agentcom.cli import serving")
+            self.assert_keeps(rule, name, "from agentcom import process")
 
     def test_reactor(self) -> None:
         """The global reactor is found wherever it may not be."""
@@ -141,7 +146,8 @@ class RuleTests(SynchronousTestCase):
         for name in ("agentcom.hub.dispatch", "agentcom.ws.factory", "agentcom.store.pool"):
             self.assert_breaks(layering.reactor_is_passed, name, source)
             self.assert_breaks(layering.reactor_is_passed, name, inside)
-        for name in ("agentcom.tap", "agentcom.cli.agent"):
+        self.assert_breaks(layering.reactor_is_passed, "agentcom.agent", inside)
+        for name in ("agentcom.tap", "agentcom.agent_tap", "agentcom.cli.agent"):
             self.assert_breaks(layering.reactor_is_passed, name, source)
             self.assert_breaks(layering.reactor_is_passed, name, f"class A:\n    {source}")
             self.assert_keeps(layering.reactor_is_passed, name, inside)

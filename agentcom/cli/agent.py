@@ -5,13 +5,17 @@ from __future__ import annotations
 import os
 import shlex
 import shutil
+from contextlib import closing
+from pathlib import Path
 from typing import Any
 
 import click
 
 from agentcom.cli.runtime import Runtime, run_reactor
 from agentcom.cli.settings import Settings, hub_options
-from agentcom.cli.values import Count, not_empty
+from agentcom.cli.values import Count, Seconds, not_empty
+
+MOST_DRAIN_S = 30 * 86_400.0
 
 
 def _command(ctx: click.Context, param: click.Parameter, value: str) -> list[str]:
@@ -52,6 +56,19 @@ def _labels(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
 @click.option("--name", metavar="NAME", help="Shown to people.  [default: the id]")
 @click.option("--capability", "capabilities", multiple=True, metavar="C", help="May be repeated.")
 @click.option("--label", "labels", multiple=True, callback=_labels, metavar="K=V")
+@click.option(
+    "--state-dir",
+    type=click.Path(file_okay=False, path_type=Path),
+    metavar="DIR",
+    help="Its journal and what its commands print.  [default: agents/ID in the data directory]",
+)
+@click.option(
+    "--drain-limit",
+    type=Seconds(MOST_DRAIN_S, zero=True),
+    default=0.0,
+    metavar="TIME",
+    help="How long running tasks may go on when it is stopped, like 10m.  [default: 0s]",
+)
 @hub_options
 @click.pass_context
 def agent(
@@ -62,12 +79,16 @@ def agent(
     name: str | None,
     capabilities: tuple[str, ...],
     labels: dict[str, str],
+    state_dir: Path | None,
+    drain_limit: float,
 ) -> None:
     """Run an agent: a command for each task that the hub hands it.
 
-    It stays connected for ever.  Ctrl-C or SIGTERM ends it and what it runs;
-    a second one does so at once.  For a hub on this machine it makes its own
-    token and keeps it in the data directory.
+    It stays connected for ever.  Ctrl-C or SIGTERM ends it and what it runs,
+    after the drain limit if there is one; each further one is a step faster.
+    If it is killed, its commands go on, and the next start takes them up.
+    For a hub on this machine it makes its own token and keeps it in the data
+    directory.
 
     \b
     Example:
@@ -80,9 +101,10 @@ def agent(
     async def run(reactor: Any) -> int:
         from agentcom.cli.logs import log_to_stderr
         from agentcom.client.hub import HubClient
-        from agentcom.sidecar.agent import Sidecar, runner_for
+        from agentcom.sidecar.agent import Access, Sidecar, runner_for
         from agentcom.sidecar.connector import GiveUp, TokenSource
         from agentcom.sidecar.session import Identity
+        from agentcom.sidecar.state import State, default_state_dir
 
         def admin() -> HubClient:
             return runtime.connect(reactor, settings.url, settings.admin_token)
@@ -104,12 +126,22 @@ def agent(
                 "and give it with --token or $AGENTCOM_TOKEN"
             )
         log_to_stderr()
-        identity = Identity(agent_id, name, capabilities, labels)
-        runner = runner_for(reactor, command, os.environ)
-        sidecar = Sidecar(reactor, settings.url, identity, runner, slots, tokens, renewable)
-        runtime.on_signals(reactor, sidecar.stop)
         try:
-            await sidecar.run()
+            state = State.open(
+                state_dir or default_state_dir(settings.data_dir, agent_id), agent_id
+            )
+            with closing(state):
+                sidecar = Sidecar(
+                    reactor,
+                    Access(settings.url, tokens, renewable),
+                    Identity(agent_id, name, capabilities, labels),
+                    runner_for(reactor, command, os.environ, agent_id, state.path),
+                    state.journal,
+                    slots=slots,
+                    drain_limit_s=drain_limit,
+                )
+                runtime.on_signals(reactor, sidecar.stop)
+                await sidecar.run()
         except GiveUp as e:
             raise click.ClickException(str(e)) from None
         return 0

@@ -30,6 +30,10 @@ class GiveUp(Exception):
     """Trying on is no use; the text says why and what to do."""
 
 
+class Revoked(GiveUp):
+    """The hub has thrown the agent out: nothing that it does counts any more."""
+
+
 @dataclass(frozen=True)
 class Again:
     """Try again.
@@ -51,10 +55,10 @@ def judge(agent_id: str, ending: Ending, *, first: bool, renewable: bool) -> Aga
 
     :param first: no session was identified so far.
     :param renewable: another token can be had and was not just tried.
-    :raises GiveUp: nothing does.
+    :raises GiveUp: nothing does; :class:`Revoked` among them.
     """
     if ending.code == REVOKED:
-        raise GiveUp(
+        raise Revoked(
             f"the token of {agent_id} was revoked; make a new one with "
             f"`agentcom token create {agent_id}` and start the agent with it"
         )

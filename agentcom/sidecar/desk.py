@@ -1,131 +1,145 @@
 """The tasks of an agent: offered, running, ended and not yet acknowledged.
 
 Outlives connections: while there is none, runs go on and their reports wait.
-It speaks in frames through whatever session is up and knows no connection,
-and starts runs through a callable and knows no process.
+Outlives its process too, through the ``journal``: :meth:`Desk.take_up` goes on
+with what an earlier one left.  It speaks in frames through whatever session is
+up and knows no connection; the ``bench`` has the work.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from agentcom.sidecar.bench import Bench
 from agentcom.sidecar.jobs import (
-    Feed,
     Frame,
     Job,
     Key,
-    Outbox,
     Send,
     Stage,
-    Work,
+    Workshop,
     about,
-    lost,
     ref,
-    which,
 )
-from agentcom.sidecar.report import final_report, stopped_report
-from agentcom.sidecar.runner import Ears, Outcome
+from agentcom.sidecar.journal import Journal, JournalFailed
+from agentcom.sidecar.outbox import Outbox
+from agentcom.sidecar.replies import Replies
+from agentcom.sidecar.report import crashed_report, final_report, stopped_report
+from agentcom.sidecar.runner import Outcome
+from agentcom.sidecar.waiting import Waiting
 
-NEVER_TAKEN = frozenset({"not_assignee", "stale_generation", "invalid_state", "validation_failed"})
-
-
-Start = Callable[[Frame, Ears], Work]
+JOURNAL_RETRY_S = 5.0
+# What is not mentioned is told by its report, or asked for by the hub.
+MAX_MENTIONS = 4_000
 
 
 class Desk:
-    """Decides what is run, and what is said about it.
-
-    :param start: runs a task and tells the ears.
-    """
+    """Decides what is run, and what is said about it."""
 
     log = Logger()
 
-    def __init__(self, slots: int, start: Start, clock: IReactorTime) -> None:
+    def __init__(
+        self, slots: int, journal: Journal, workshop: Workshop, clock: IReactorTime
+    ) -> None:
         self.slots = slots
-        self._start = start
+        self.closing = False
+        self._journal = journal
         self._clock = clock
-        self._jobs: dict[Key, Job] = {}
-        self._outbox = Outbox()
+        self._waiting = Waiting()
+        self._bench = Bench(journal, workshop, clock, self._ended, self._look)
+        self._outbox = Outbox(journal)
+        self._replies = Replies(self._bench, self._outbox, self._begin, self._crashed)
         self._send: Send | None = None
-        self._closing = False
-        self._idle: Deferred[None] | None = None
-        self._table: dict[str, Callable[[Frame], None]] = {
-            "task_assign": self._assigned,
-            "task_ack": self._acknowledged,
-            "task_cancelled": self._cancelled,
-            "state_report_ack": self._judged,
-            "error": self._refused,
-        }
+        self._retry: IDelayedCall | None = None
+
+    def take_up(self) -> None:
+        """Go on with what an earlier process of this agent left; before the first session.
+
+        :raises JournalFailed: the journal cannot be read.
+        """
+        for key in self._bench.take_up():
+            self._outbox.found(key)
 
     def mentions(self) -> list[dict[str, Any]]:
-        """What ``identify`` names: all that the hub may still think is ours."""
-        jobs = [key for key, job in self._jobs.items() if job.stage is not Stage.ABORTED]
-        return [{"task_id": t, "generation": g} for t, g in [*jobs, *self._outbox]]
+        """What ``identify`` names: all that the hub may still think is ours.
+
+        Not what was accepted and never begun: for that the hub has an answer
+        of its own, to ``task_recovering``.
+        """
+        unnamed = (Stage.ABORTED, Stage.UNBEGUN)
+        keys = [*(job.key for job in self._bench if job.stage not in unnamed), *self._outbox]
+        return [{"task_id": t, "generation": g} for t, g in keys[:MAX_MENTIONS]]
 
     def online(self, send: Send, verdicts: Sequence[Frame]) -> None:
         """A session is identified: heed its verdicts, say again what may be lost."""
         self._send = send
         for verdict in verdicts:
-            self._judged(verdict)
+            self._replies.judged(verdict)
         for key in self._outbox:
             self._outbox.send(key, send)
-        for job in self._jobs.values():
-            if job.stage is Stage.OFFERED:
-                self._say(about(job.key, "task_accepted"))
+        for job in self._bench:
+            self._tell(job)
         self.writable(True)
 
     def offline(self) -> None:
         """No session any more; runs go on."""
         self.writable(False)
         self._send = None
-        self._check_idle()
+        self._waiting.look()
 
     def writable(self, yes: bool) -> None:
         """Whether live output is welcome; reports are sent in any case."""
-        for job in self._jobs.values():
+        for job in self._bench:
             job.feed.connect(self._send if yes else None)
 
     def received(self, kind: str, frame: Frame) -> None:
         """A frame of the hub; what is not about tasks is passed over."""
-        take = self._table.get(kind)
-        if take is not None:
-            take(frame)
+        if kind == "task_assign":
+            self._assigned(frame)
+        else:
+            self._replies.received(kind, frame)
+        self._look()
 
     def abort_all(self, why: str) -> None:
-        """The hub takes nothing more from this agent: end all, report nothing."""
+        """The hub takes nothing more from this agent: end all, report nothing.
+
+        What has ended before stays in the journal: another token may come.
+        """
         self._outbox.clear()
-        for job in list(self._jobs.values()):
-            self._abort(job, why)
+        for job in self._bench:
+            self._bench.abort(job, why)
+
+    def drain(self) -> list[Key]:
+        """Take nothing more; what is at work goes on, and is what this returns."""
+        self.closing = True
+        for job in self._bench:
+            if job.stage is Stage.OFFERED:
+                self._hand_back(job)
+        return self._bench.at_work
 
     def close(self) -> bool:
         """Take nothing more, end what runs; whether something has yet to end."""
-        self._closing = True
-        for job in list(self._jobs.values()):
-            if job.stage is Stage.OFFERED:
-                del self._jobs[job.key]
-            elif job.work is not None and job.stage is Stage.RUNNING:
-                job.stage = Stage.STOPPED
-                self.log.info("stopping task {task_id}: the agent stops", task_id=job.key[0])
-                job.work.stop()
-        self._check_idle()
-        return bool(self._jobs)
+        self.drain()
+        self._bench.stop()
+        self._waiting.look()
+        return bool(self._bench.at_work)
 
     def kill(self) -> None:
         """End what still runs without further patience."""
-        for job in list(self._jobs.values()):
-            if job.work is not None:
-                job.work.kill()
+        self._bench.kill()
+
+    def still(self) -> Deferred[None]:
+        """Fires when nothing is at work."""
+        return self._waiting.until(lambda: not self._bench.at_work)
 
     def idle(self) -> Deferred[None]:
-        """Fires when nothing runs and, in a session, nothing waits for the hub's word."""
-        waiter = self._idle = Deferred()
-        self._check_idle()
-        return waiter
+        """Fires when nothing is at work and, in a session, nothing waits for the hub's word."""
+        return self._waiting.until(lambda: not (self._bench.at_work or self._unsaid()))
 
     @property
     def unreported(self) -> int:
@@ -134,10 +148,12 @@ class Desk:
 
     def _assigned(self, frame: Frame) -> None:
         key = (frame["task_id"], frame["generation"])
-        job = self._jobs.get(key)
+        job = self._bench.get(key)
         # The hub says it again after a lost line; so do we.
         if job is not None and job.stage in (Stage.OFFERED, Stage.RUNNING):
             self._say(about(key, "task_accepted"))
+        elif job is not None and job.stage is Stage.LOST:
+            self._crashed(job)
         elif key in self._outbox:
             self._outbox.send(key, self._say)
         else:
@@ -145,95 +161,80 @@ class Desk:
 
     def _offered(self, key: Key, frame: Frame) -> None:
         self._outbox.supersede(key)
-        for job in list(self._jobs.values()):
+        for job in self._bench:
             if job.key[0] == key[0] and job.key[1] < key[1]:
-                self._abort(job, "a newer attempt was assigned")
+                self._bench.abort(job, "a newer attempt was assigned")
+        here = self._bench.get(key)
         # The same attempt is still here if it was just aborted.
-        if self._closing or len(self._jobs) >= self.slots or key in self._jobs:
-            reason = "the agent stops" if self._closing else "busy"
-            self._say({**about(key, "task_rejected"), "reason": reason})
+        aborted = here is not None and here.stage is not Stage.UNBEGUN
+        if self.closing or aborted or self._bench.taken >= self.slots:
+            self._reject(key, "the agent stops" if self.closing else "busy")
+        elif self._retry is not None:
+            self._reject(key, "the agent's journal could not be written")
+        else:
+            try:
+                self._bench.accept(key, frame)
+            except JournalFailed as e:
+                self._reject(key, str(e))
+            else:
+                self._say(about(key, "task_accepted"))
+
+    def _reject(self, key: Key, reason: str) -> None:
+        self._say({**about(key, "task_rejected"), "reason": reason})
+
+    def _tell(self, job: Job) -> None:
+        if job.stage is Stage.OFFERED:
+            self._say(about(job.key, "task_accepted"))
+        elif job.last_status is not None:
+            self._say({**about(job.key, "task_recovering"), "last_status": job.last_status})
+
+    def _hand_back(self, job: Job) -> None:
+        """Accepted and not begun: what is said so of goes back to the queue, no attempt spent."""
+        job.stage = Stage.UNBEGUN
+        self._tell(job)
+
+    def _begin(self, job: Job) -> None:
+        if self.closing:
             return
-        self._jobs[key] = Job(key, frame, Feed(key, self._clock))
-        self._say(about(key, "task_accepted"))
+        try:
+            self._bench.begin(job, self._send)
+        except JournalFailed:
+            self._hand_back(job)
+            self._watch_journal(pause=True)
 
-    def _acknowledged(self, frame: Frame) -> None:
-        key = which(frame, [*self._jobs, *self._outbox])
-        job = self._jobs.get(key)
-        status = frame.get("status")
-        if status == "accepted":
-            # Not before: what the hub refuses must not have run.
-            if job is not None and job.stage is Stage.OFFERED:
-                self._run(job)
-        elif self._outbox.acknowledged(key, status):
-            outcome = f" ({frame['outcome']})" if frame.get("outcome") else ""
-            self.log.info(
-                "task {key[0]} {status}{outcome}", key=key, status=status, outcome=outcome
-            )
-            self._check_idle()
-
-    def _cancelled(self, frame: Frame) -> None:
-        for job in list(self._jobs.values()):
-            if job.key[0] == frame["task_id"] and job.key[1] <= frame["generation"]:
-                self._abort(job, f"cancelled ({frame.get('reason')})")
-
-    def _judged(self, verdict: Frame) -> None:
-        if verdict.get("action") != "abort":
-            return
-        for job in list(self._jobs.values()):
-            said = verdict.get("generation")
-            if job.key[0] == verdict.get("task_id") and said in (None, job.key[1]):
-                self._abort(job, "it is not this agent's any more")
-
-    def _refused(self, frame: Frame) -> None:
-        error, kind = frame.get("error"), frame.get("message_type")
-        if error not in NEVER_TAKEN:
-            return
-        key = which(frame, [*self._jobs, *self._outbox])
-        if self._outbox.refused(key, kind):
-            self.log.warn("the hub did not take the end of {key[0]}: {error}", key=key, error=error)
-            self._check_idle()
-            return
-        job = self._jobs.get(key)
-        if job is not None and (job.stage is Stage.OFFERED or lost(frame)):
-            self._abort(job, f"the hub says {error}")
-
-    def _run(self, job: Job) -> None:
-        job.stage = Stage.RUNNING
-        self.log.info("task {task_id} begins", task_id=job.key[0])
-        job.feed.connect(self._send)
-        ears = Ears(job.feed.text, job.feed.note, lambda outcome: self._ended(job, outcome))
-        job.work = self._start(job.task, ears)
+    def _crashed(self, job: Job) -> None:
+        self.log.warn("task {task_id} failed: the agent crashed", task_id=job.key[0])
+        self._report(job, crashed_report(job.key))
 
     def _ended(self, job: Job, outcome: Outcome) -> None:
-        del self._jobs[job.key]
-        left = job.feed.finish()
-        if job.stage is Stage.ABORTED:
-            self.log.info("task {task_id} is stopped", task_id=job.key[0])
-        else:
-            make = stopped_report if job.stage is Stage.STOPPED else final_report
-            report = {**make(job.key, outcome), "ref": ref(job.key)}
-            self._outbox.put(job.key, left, report)
-            if self._send is not None:
-                self._outbox.send(job.key, self._send)
-        self._check_idle()
+        make = stopped_report if job.stage is Stage.STOPPED else final_report
+        self._report(job, make(job.key, outcome))
 
-    def _abort(self, job: Job, why: str) -> None:
-        if job.work is None:
-            del self._jobs[job.key]
-            self._check_idle()
-        elif job.stage is not Stage.ABORTED:
-            job.stage = Stage.ABORTED
-            job.feed.connect(None)
-            self.log.info("stopping task {task_id}: {why}", task_id=job.key[0], why=why)
-            job.work.stop()
+    def _report(self, job: Job, report: Frame) -> None:
+        before = job.feed.finish()
+        self._outbox.put(job.key, before, {**report, "ref": ref(job.key)}, job.work)
+        self._bench.remove(job)
+        if self._send is not None:
+            self._outbox.send(job.key, self._send)
 
     def _say(self, frame: Frame) -> None:
         if self._send is not None:
             self._send(frame)
 
-    def _check_idle(self) -> None:
-        waiter = self._idle
-        unsaid = self._send is not None and len(self._outbox) > 0
-        if waiter is not None and not self._jobs and not unsaid:
-            self._idle = None
-            waiter.callback(None)
+    def _look(self) -> None:
+        self._watch_journal()
+        self._waiting.look()
+
+    def _watch_journal(self, pause: bool = False) -> None:
+        if self._retry is None and (pause or self._journal.behind):
+            self._retry = self._clock.callLater(JOURNAL_RETRY_S, self._try_journal)
+
+    def _try_journal(self) -> None:
+        self._retry = None
+        self._journal.catch_up()
+        self._outbox.sweep()
+        self._watch_journal()
+
+    def _unsaid(self) -> bool:
+        asked = any(job.last_status for job in self._bench)
+        return self._send is not None and (asked or len(self._outbox) > 0)

@@ -2,23 +2,27 @@
 
 An attempt is named by its task and generation; ``ref`` carries both through
 the hub and back, because an acknowledgement alone names only the task.
+:class:`Workshop` is the seam behind which attempts are worked on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from enum import Enum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 
 from agentcom.sidecar.output import Note, Pending
 
+if TYPE_CHECKING:
+    # A workshop may import this module.
+    from agentcom.sidecar.runner import Ears
+
 BATCH_S = 0.2
 FRAMES_A_BATCH = 8
 LAST_FRAMES = 64
-FINAL = {"task_complete": "complete", "task_failed": "failed"}
 ENDED = frozenset({"completed", "dead_letter", "cancelled", "expired"})
 
 Key = tuple[str, int]
@@ -27,24 +31,52 @@ Send = Callable[[Frame], None]
 
 
 class Work(Protocol):
-    """A run, as far as the desk cares."""
+    """One attempt being worked on.  None of its methods raises, and each may come at any time."""
 
     def stop(self) -> None:
-        """End it, gently first."""
+        """End it, gently first: a command gets SIGTERM, and SIGKILL after 10 s."""
 
     def kill(self) -> None:
         """End it now."""
+
+    def discard(self) -> None:
+        """Its end is in the journal: drop what it left on disk.  May be repeated."""
+
+
+class Workshop(Protocol):
+    """Where attempts are worked on.  None of its methods raises."""
+
+    def start(self, task: Frame, ears: Ears) -> Work:
+        """Begin an attempt.
+
+        :param task: the whole ``task_assign``.
+        :param ears: ``ended`` is called once in any case, and never before this returns.
+        """
+
+    def adopt(self, task: Frame, ears: Ears) -> Work | None:
+        """Take up an attempt that an earlier process of this agent began.
+
+        :return: ``None`` if nothing of it is left: it neither runs nor has it
+            left its end.  Then the ears hear nothing; otherwise as for :meth:`start`.
+        """
+
+    def tidy(self, known: Collection[Key]) -> None:
+        """At the start, before anything else: end and drop all runs but these."""
 
 
 class Stage(Enum):
     """Where a job is.
 
+    Unbegun: accepted by an earlier process, or handed back; the hub decides.
+    Lost: an earlier process worked on it, and nothing of that is left.
     Aborted: whatever comes of it, the hub does not want to know.  Stopped:
     the agent stops, and says so of the task.
     """
 
     OFFERED = "offered"
+    UNBEGUN = "unbegun"
     RUNNING = "running"
+    LOST = "lost"
     ABORTED = "aborted"
     STOPPED = "stopped"
 
@@ -134,6 +166,8 @@ class Job:
     """One attempt.
 
     :ivar task: the whole ``task_assign``, which the command gets to read.
+    :ivar adopted: an earlier process began it, and the hub has not said yet
+        whether to go on.
     """
 
     key: Key
@@ -141,59 +175,17 @@ class Job:
     feed: Feed
     stage: Stage = Stage.OFFERED
     work: Work | None = None
+    adopted: bool = False
 
+    @property
+    def takes_slot(self) -> bool:
+        """Whether it runs, or may begin at any moment."""
+        return self.stage not in (Stage.UNBEGUN, Stage.LOST)
 
-class Outbox:
-    """Final reports that the hub has not acknowledged, oldest first."""
-
-    def __init__(self) -> None:
-        self._reports: dict[Key, Frame] = {}
-        self._before: dict[Key, list[Frame]] = {}
-
-    def __len__(self) -> int:
-        return len(self._reports)
-
-    def __iter__(self) -> Iterator[Key]:
-        return iter(list(self._reports))
-
-    def put(self, key: Key, before: list[Frame], report: Frame) -> None:
-        """Keep a report.
-
-        :param before: progress to be sent once ahead of it.
-        """
-        self._reports[key] = report
-        self._before[key] = before
-
-    def __contains__(self, key: Key) -> bool:
-        return key in self._reports
-
-    def send(self, key: Key, send: Send) -> None:
-        """Send a report, for the first time or again."""
-        for frame in [*self._before.pop(key, []), self._reports[key]]:
-            send(frame)
-
-    def acknowledged(self, key: Key, status: object) -> bool:
-        """Whether that settles a report."""
-        report = self._reports.get(key)
-        return report is not None and self._settle(key, FINAL[report["type"]] == status)
-
-    def refused(self, key: Key, kind: object) -> bool:
-        """Whether that settles a report: it would be refused again."""
-        report = self._reports.get(key)
-        return report is not None and self._settle(key, report["type"] == kind)
-
-    def supersede(self, key: Key) -> None:
-        """A newer attempt exists: reports of older ones do not count any more."""
-        for old in self:
-            if old[0] == key[0] and old[1] < key[1]:
-                self._settle(old, True)
-
-    def clear(self) -> None:
-        self._reports.clear()
-        self._before.clear()
-
-    def _settle(self, key: Key, settled: bool) -> bool:
-        if settled:
-            del self._reports[key]
-            self._before.pop(key, None)
-        return settled
+    @property
+    def last_status(self) -> str | None:
+        """What ``task_recovering`` tells of it; ``None`` if there is nothing to ask."""
+        if self.stage is Stage.UNBEGUN:
+            return "accepted"
+        asks = self.stage is Stage.LOST or (self.adopted and self.stage is not Stage.ABORTED)
+        return "working" if asks else None

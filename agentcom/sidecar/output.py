@@ -23,9 +23,12 @@ PROGRESS_PREFIX = "agentcom:progress "
 
 @dataclass(frozen=True)
 class Note:
-    """Progress that the command told with a line of its own."""
+    """Progress that was told.
 
-    progress: float
+    :ivar progress: a number whose meaning is the teller's, ``None`` without one.
+    """
+
+    progress: float | None
     message: str
 
 
@@ -130,9 +133,11 @@ class Pending:
         self._shrink()
 
     def add_note(self, note: Note) -> None:
-        if self._pieces and isinstance(self._pieces[-1], Note):
-            # Nothing was printed between them: the newer says it all.
-            self._pieces[-1] = note
+        last = self._pieces[-1] if self._pieces else None
+        if isinstance(last, Note):
+            # Nothing was printed between them: the newer says it all, but for the number.
+            number = last.progress if note.progress is None else note.progress
+            self._pieces[-1] = Note(number, note.message)
             return
         self._pieces.append(note)
         self._notes += 1
@@ -166,7 +171,7 @@ class Pending:
             if isinstance(piece, Note):
                 self._pieces.popleft()
                 self._notes -= 1
-                fields = {"progress": piece.progress}
+                fields = {} if piece.progress is None else {"progress": piece.progress}
                 if piece.message:
                     fields["message"] = piece.message
                 break

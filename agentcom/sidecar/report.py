@@ -28,6 +28,16 @@ def final_report(key: tuple[str, int], outcome: Outcome) -> dict[str, Any]:
     """The frame that tells the hub how a run ended."""
     task_id, generation = key
     about = {"task_id": task_id, "generation": generation}
+    if outcome.result is not None:
+        return {"type": "task_complete", **about, "result": msgspec.json.decode(outcome.result)}
+    if outcome.error is not None:
+        return {
+            "type": "task_failed",
+            **about,
+            "error": outcome.error,
+            "reason": outcome.reason,
+            "retryable": outcome.retryable,
+        }
     if outcome.exit_code == 0:
         return _with_result({"type": "task_complete", **about}, outcome)
     failed = {"type": "task_failed", **about, "error": _error(outcome), "reason": _reason(outcome)}
@@ -36,13 +46,31 @@ def final_report(key: tuple[str, int], outcome: Outcome) -> dict[str, Any]:
 
 def stopped_report(key: tuple[str, int], outcome: Outcome) -> dict[str, Any]:
     """The frame for a run that ended because the agent was stopped."""
+    if outcome.result is not None:
+        # A function that was faster knows that it came to its end.
+        return final_report(key, outcome)
     task_id, generation = key
     return {
         "type": "task_failed",
         "task_id": task_id,
         "generation": generation,
         "error": "agent stopped",
-        "reason": _reason(outcome) or "the agent was stopped while it worked on the task",
+        "reason": outcome.reason
+        or _reason(outcome)
+        or "the agent was stopped while it worked on the task",
+    }
+
+
+def crashed_report(key: tuple[str, int]) -> dict[str, Any]:
+    """The frame for a run of which the end of an earlier process left nothing."""
+    task_id, generation = key
+    return {
+        "type": "task_failed",
+        "task_id": task_id,
+        "generation": generation,
+        "error": "agent crashed",
+        "reason": "the agent, or its machine, went down while it worked on the task",
+        "retryable": True,
     }
 
 

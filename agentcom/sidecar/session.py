@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any, Protocol
 
 import msgspec
@@ -27,6 +28,8 @@ PING_EVERY_S = 30.0
 PONG_LIMIT_S = 20.0
 STABLE_AFTER_S = 10.0
 MAX_RETRY_AFTER_S = 600.0
+# 9999-12-31; no calendar goes further.
+LAST_MOMENT_MS = 253_402_214_400_000
 TOKEN_ERRORS = frozenset({"invalid_token", "token_agent_mismatch"})
 
 _CHECKED: dict[str, type[msgspec.Struct]] = {
@@ -141,6 +144,10 @@ class Session:
         elif kind == "error" and frame.get("error") in TOKEN_ERRORS:
             self._refused = str(frame["error"])
             self.hang_up("the token was refused")
+        elif kind == "draining":
+            self._drained(frame)
+        elif kind == "resumed":
+            self.log.info("this agent is not drained any more")
         elif self._identified_at is not None:
             self._desk.received(kind, frame)
 
@@ -207,6 +214,20 @@ class Session:
         self.log.info("{agent_id} is connected", agent_id=self._identity.agent_id)
         self._restart_timer(PING_EVERY_S, self._ping)
         self._desk.online(self._send, [v for v in verdicts if isinstance(v, dict)])
+        if self._desk.closing:
+            self.drain()
+
+    def _drained(self, frame: Mapping[str, Any]) -> None:
+        by, reason, deadline = (frame.get(name) for name in ("by", "reason", "deadline"))
+        told = f"; by {by}" if isinstance(by, str) else ""
+        if isinstance(deadline, int) and 0 <= deadline < LAST_MOMENT_MS:
+            at = datetime.fromtimestamp(deadline / 1000, UTC)
+            told += f"; what still runs at {at:%Y-%m-%d %H:%M:%S} UTC goes back to the queue"
+        if isinstance(reason, str) and reason:
+            told += f"; {reason}"
+        # Where nothing is told, it answers our own.
+        if told:
+            self.log.warn("this agent is drained, and offered nothing new{told}", told=told)
 
     def _ping(self) -> None:
         self._heard_since_ping = False

@@ -14,6 +14,7 @@ from agentcom.cli import logs
 from agentcom.cli.minted import MintedToken
 from agentcom.sidecar import agent as sidecar_agent
 from agentcom.sidecar.connector import GiveUp
+from agentcom.sidecar.state import State
 from tests.unit.cli.fakes import CommandTestCase
 from tests.unit.client.fakes import start
 
@@ -24,9 +25,11 @@ class StubSidecar:
     made: list[StubSidecar]
     error: Exception | None = None
 
-    def __init__(self, reactor: Any, url: Any, identity: Any, *rest: Any) -> None:
+    def __init__(self, reactor: Any, access: Any, identity: Any, *parts: Any, **more: Any) -> None:
         self.identity = identity
-        self.runner, self.slots, self.tokens, self.renewable = rest
+        self.tokens, self.renewable = access.tokens, access.renewable
+        self.runner, self.journal = parts
+        self.more = more
         self.got: list[str] = []
         type(self).made.append(self)
 
@@ -57,11 +60,29 @@ class AgentTests(CommandTestCase):
             "--label", "os=linux", "--label", "empty=",
         )  # fmt: skip
         made = StubSidecar.made[0]
-        self.assertEqual(made.runner, (["true", "a b"], os.environ))
-        self.assertEqual((made.slots, made.identity.name), (3, "Bot"))
+        state_dir = self.home / "agents" / "bot"
+        self.assertEqual(made.runner, (["true", "a b"], os.environ, "bot", state_dir))
+        self.assertEqual(made.more, {"slots": 3, "drain_limit_s": 0.0})
+        self.assertEqual(made.identity.name, "Bot")
         self.assertEqual(made.identity.capabilities, ("x",))
         self.assertEqual(made.identity.labels, {"os": "linux", "empty": ""})
         self.assertIsNotNone(self.runtime.stop)
+
+    def test_state_dir(self) -> None:
+        """The state is where it was asked for, and let go of at the end."""
+        path = self.home / "elsewhere"
+        for _ in range(2):
+            self.output_of(*self.arguments, "--state-dir", str(path), "--drain-limit", "10m")
+        self.assertEqual(StubSidecar.made[1].runner[3], path)
+        self.assertEqual(StubSidecar.made[1].more["drain_limit_s"], 600.0)
+        self.assertFalse((self.home / "agents").exists())
+
+    def test_runs_already(self) -> None:
+        """A second agent with the same state ends with a sentence."""
+        state = State.open(self.home / "agents" / "bot", "bot")
+        self.addCleanup(state.close)
+        self.assertIn("agent bot runs already", self.error_of(*self.arguments))
+        self.assertEqual(StubSidecar.made, [])
 
     def test_given_token(self) -> None:
         """A token that was given is used as it is, and no other is made."""

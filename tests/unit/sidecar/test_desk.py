@@ -6,6 +6,7 @@ Runs are played by ``FakeWork``, the session by a list of frames; time is a
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import Any
 
 from twisted.internet.task import Clock
@@ -14,27 +15,8 @@ from twisted.trial.unittest import SynchronousTestCase
 from agentcom.sidecar.desk import Desk
 from agentcom.sidecar.jobs import BATCH_S, which
 from agentcom.sidecar.output import Note
-from agentcom.sidecar.runner import Ears, Outcome
-
-DONE = Outcome(exit_code=0)
-
-
-class FakeWork:
-    """A run that does what the test says."""
-
-    def __init__(self, task: Any, ears: Ears) -> None:
-        self.task = task
-        self.ears = ears
-        self.did: list[str] = []
-
-    def stop(self) -> None:
-        self.did.append("stop")
-
-    def kill(self) -> None:
-        self.did.append("kill")
-
-    def end(self, outcome: Outcome = DONE) -> None:
-        self.ears.ended(outcome)
+from agentcom.sidecar.runner import Outcome
+from tests.unit.sidecar.fakes import FakeWork, FakeWorkshop, database, memory_journal
 
 
 def assign(task_id: str = "task-1", generation: int = 1) -> dict[str, Any]:
@@ -47,15 +29,18 @@ class DeskTestCase(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
-        self.works: list[FakeWork] = []
         self.said: list[Any] = []
-
-        def begin(task: Any, ears: Ears) -> FakeWork:
-            self.works.append(FakeWork(task, ears))
-            return self.works[-1]
-
-        self.desk = Desk(self.slots, begin, self.clock)
+        self.db = database()
+        self.begin()
         self.desk.online(self.said.append, [])
+
+    def begin(self, left: Collection[tuple[str, int]] = ()) -> None:
+        """A process of the agent, which may find what an earlier one left."""
+        self.workshop = FakeWorkshop(left)
+        self.works = self.workshop.works
+        self.journal = memory_journal(self.db)
+        self.desk = Desk(self.slots, self.journal, self.workshop, self.clock)
+        self.desk.take_up()
 
     def hear(self, kind: str, **fields: Any) -> None:
         self.desk.received(kind, {"type": kind, "task_id": "task-1", **fields})
@@ -341,13 +326,17 @@ class ClosingTests(DeskTestCase):
     slots = 2
 
     def test_close(self) -> None:
-        """At the end runs are stopped, reported as such, and nothing new is taken."""
+        """At the end runs are stopped, reported as such, and nothing new is taken; what is
+        not begun goes back to the queue."""
         work = self.run_one("task-1")
         self.heard_assign("task-2")
         self.said.clear()
         self.assertTrue(self.desk.close())
         idle = self.desk.idle()
         self.assertEqual(work.did, ["stop"])
+        self.assertEqual(self.said[0]["last_status"], "accepted")
+        self.assertEqual(self.taken(), [("task_recovering", "task-2", 1)])
+        self.hear("task_reassign", task_id="task-2", ref="task-2#1")
         self.heard_assign("task-3")
         self.assertEqual(self.taken(), [("task_rejected", "task-3", 1)])
         work.end(Outcome(signal=15))

@@ -118,6 +118,14 @@ class PendingTests(SynchronousTestCase):
         self.pending.add_note(Note(20, "b"))
         self.assertEqual(self.pending.take(9), [{"progress": 20, "message": "b"}])
 
+    def test_progress_without_a_number(self) -> None:
+        """A text alone has no number, and takes none away that was told before it."""
+        self.pending.add_note(Note(None, "a"))
+        self.assertEqual(self.pending.take(9), [{"message": "a"}])
+        self.pending.add_note(Note(10, "a"))
+        self.pending.add_note(Note(None, "b"))
+        self.assertEqual(self.pending.take(9), [{"progress": 10, "message": "b"}])
+
     def test_frames(self) -> None:
         """A frame has a bounded size, and no more are taken than asked for."""
         self.pending.add_text(("x" * 99 + "\n") * 1000)

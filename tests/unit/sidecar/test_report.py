@@ -9,10 +9,10 @@ from typing import Any
 import msgspec
 from twisted.trial.unittest import SynchronousTestCase
 
-from agentcom.sidecar.report import final_report, fitting, stopped_report
+from agentcom.sidecar.report import crashed_report, final_report, fitting, stopped_report
 from agentcom.sidecar.runner import Outcome
 from agentcom.wire.codec import decode
-from agentcom.wire.frames import TaskComplete
+from agentcom.wire.frames import TaskComplete, TaskFailed
 
 KEY = ("task-1", 3)
 
@@ -118,3 +118,38 @@ class FailedTests(SynchronousTestCase):
         frame = stopped_report(KEY, Outcome(signal=signal.SIGTERM))
         self.assertEqual(frame["error"], "agent stopped")
         self.assertIn("while it worked", frame["reason"])
+
+
+class FunctionTests(SynchronousTestCase):
+    """What a function returns or raises is the whole report."""
+
+    def test_returned(self) -> None:
+        """A value is the result as it is, also if the agent stops meanwhile; null is one too."""
+        for data, value in ((b'{"ok": true}', {"ok": True}), (b"null", None)):
+            outcome = Outcome(result=data)
+            complete = {"type": "task_complete", "task_id": "task-1", "generation": 3}
+            self.assertEqual(final_report(KEY, outcome), {**complete, "result": value})
+            self.assertEqual(stopped_report(KEY, outcome), {**complete, "result": value})
+
+    def test_raised(self) -> None:
+        """An error is told with its reason, and whether to try again."""
+        outcome = Outcome(error="ValueError: x", reason="trace", retryable=False)
+        self.assertEqual(
+            final_report(KEY, outcome),
+            {
+                "type": "task_failed",
+                "task_id": "task-1",
+                "generation": 3,
+                "error": "ValueError: x",
+                "reason": "trace",
+                "retryable": False,
+            },
+        )
+        stopped = stopped_report(KEY, outcome)
+        self.assertEqual((stopped["error"], stopped["reason"]), ("agent stopped", "trace"))
+
+    def test_crashed(self) -> None:
+        """A run of which nothing is left failed, may be tried again, and the hub takes that."""
+        frame = crashed_report(KEY)
+        said = decode(msgspec.json.encode(frame), msgspec.json.Decoder(TaskFailed))
+        self.assertEqual((said.error, said.retryable), ("agent crashed", True))

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 from twisted.internet.task import Clock
+from twisted.logger import capturedLogs, formatEvent
 from twisted.trial.unittest import SynchronousTestCase
 
 from agentcom.sidecar import session
@@ -13,6 +14,7 @@ from agentcom.sidecar.desk import Desk
 from agentcom.sidecar.session import Ending, Identity, Session
 from agentcom.wire.codec import decode
 from agentcom.wire.frames import FROM_AGENT, Identify
+from tests.unit.sidecar.fakes import FakeWorkshop, memory_journal
 
 LIMITS: dict[str, Any] = {}
 ASSIGN: dict[str, Any] = {
@@ -50,7 +52,7 @@ class SessionTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.line = FakeLine()
-        self.desk = Desk(2, lambda task, ears: None, self.clock)  # type: ignore[arg-type,return-value]
+        self.desk = Desk(2, memory_journal(), FakeWorkshop(), self.clock)
         identity = Identity("bot", None, ("a",), {"os": "linux"})
         self.session = Session(identity, "secret", self.desk, self.clock)
 
@@ -222,4 +224,42 @@ class SessionTests(SynchronousTestCase):
         self.session.drain()
         self.identified()
         self.session.drain()
+        self.assertEqual(self.sent(), ["identify", "drain"])
+
+    def logged(self, kind: str, **fields: Any) -> list[str]:
+        """What the log says of a frame."""
+        with capturedLogs() as events:
+            self.hear({"type": kind, **fields})
+        return [str(formatEvent(event)) for event in events]
+
+    def test_drained(self) -> None:
+        """An operator's drain, and its end, is told in words, however little of it is said."""
+        self.identified()
+        for fields, told in (
+            ({"by": "operator"}, "new; by operator"),
+            ({"by": "operator", "reason": "new kernel"}, "new; by operator; new kernel"),
+            (
+                {"deadline": 1_767_225_600_000},
+                "new; what still runs at 2026-01-01 00:00:00 UTC goes back to the queue",
+            ),
+            ({"by": "x", "reason": 5, "deadline": "soon"}, "new; by x"),
+            ({"by": "x", "deadline": -1}, "new; by x"),
+            ({"by": "x", "deadline": 10**18}, "new; by x"),
+        ):
+            (line,) = self.logged("draining", **fields)
+            self.assertTrue(line.endswith(told), line)
+        (line,) = self.logged("resumed", by="operator")
+        self.assertIn("not drained any more", line)
+        self.assertEqual(self.sent(), ["identify"])
+
+    def test_drained_by_itself(self) -> None:
+        """The answer to the agent's own drain is no news."""
+        self.identified()
+        self.session.drain()
+        self.assertEqual(self.logged("draining"), [])
+
+    def test_connects_while_it_goes(self) -> None:
+        """An agent that is about to go says so on a new connection too."""
+        self.desk.drain()
+        self.identified()
         self.assertEqual(self.sent(), ["identify", "drain"])

@@ -1,0 +1,1 @@
+"""``agentcom.agent`` and the service of an agent."""
