@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 from tally import MARK, Tally
@@ -37,8 +37,8 @@ def push_request(agent_id: str, token: str) -> bytes:
     return request("/api/admin/push-task", token, body)
 
 
-def task_request(token: str) -> bytes:
-    return request("/api/tasks", token, {"description": DESCRIPTION})
+def task_request(token: str, **more: Any) -> bytes:
+    return request("/api/tasks", token, {"description": DESCRIPTION, **more})
 
 
 def batch_request(token: str, tasks: int) -> bytes:
@@ -103,6 +103,13 @@ def is_whole(data: bytes) -> bool:
     return len(data) >= head_end + 4 + int(head[at + 17 :].split(b"\r\n", 1)[0])
 
 
+class Poster(Protocol):
+    """Whoever can send a request for a submission."""
+
+    def post(self, template: bytes, number: int) -> None:
+        """Send it."""
+
+
 class ClosedLoop:
     """Every connection posts again once it was answered and the tally has room for more."""
 
@@ -137,11 +144,12 @@ class Paced:
         self._tally = tally
         self._template = template
         self._step = 1 / rate
-        self._idle: list[Caller] = []
+        # First in, first out: one that is never used is closed by the server after a while.
+        self._idle: deque[Poster] = deque()
         self._waiting: deque[int] = deque()
         self._due = 0.0
 
-    def free(self, caller: Caller) -> None:
+    def free(self, caller: Poster) -> None:
         if self._waiting:
             self._post(caller, self._waiting.popleft())
         else:
@@ -158,12 +166,12 @@ class Paced:
             number = tally.number(1, self._due)
             self._due += self._step
             if self._idle:
-                self._post(self._idle.pop(), number)
+                self._post(self._idle.popleft(), number)
             else:
                 self._waiting.append(number)
         if tally.running:
             asyncio.get_running_loop().call_later(self._due - now, self._tick)
 
-    def _post(self, caller: Caller, number: int) -> None:
+    def _post(self, caller: Poster, number: int) -> None:
         self._tally.keep(self._tally.late_s, number)
         caller.post(self._template, number)

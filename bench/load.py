@@ -139,13 +139,14 @@ def parse() -> argparse.Namespace:
     return options
 
 
+AGENTS = 32
 SIZES = ("agents", "connections", "open", "batch_size", "window", "rate", "warmup", "seconds")
 
 
 def add_sizes(parser: argparse.ArgumentParser) -> None:
     """The options that `run.py` hands on to this program."""
     add = parser.add_argument
-    add("--agents", type=int, default=32, help="agents (32)")
+    add("--agents", type=int, help="agents (32; storm and idle 5000)")
     add("--connections", type=int, help="submitters (push 32, batch and ws 4, latency 64)")
     add("--open", type=int, help="most tasks under way (batch and ws 1600, else unbounded)")
     add("--batch-size", type=int, default=100, help="tasks of one batch (100)")
@@ -158,6 +159,7 @@ def add_sizes(parser: argparse.ArgumentParser) -> None:
 def check_sizes(parser: argparse.ArgumentParser, options: argparse.Namespace) -> None:
     """Put in what the mode usually has, and bound everything."""
     mode = MODES[options.mode]
+    options.agents = AGENTS if options.agents is None else options.agents
     options.connections = mode.connections if options.connections is None else options.connections
     options.open = mode.most_open if options.open is None else options.open
     if not 0 < options.seconds <= 600 or not 0 <= options.warmup <= 600:

@@ -7,6 +7,7 @@ unknown, and the report says so instead of guessing.
 from __future__ import annotations
 
 import os
+import resource
 from collections.abc import Sequence
 from pathlib import Path
 from time import perf_counter, process_time, sleep
@@ -75,6 +76,32 @@ class Processors:
         return perf_counter(), process_time(), server, machine_cpu_seconds()
 
 
+class Shares:
+    """What some processes, and all others together, use of the machine from now on."""
+
+    def __init__(self, **pids: int) -> None:
+        self._pids = pids
+        self._before = self._now()
+
+    def used(self) -> tuple[float, dict[str, float | None]]:
+        """Seconds that passed; processors used meanwhile, by name, and `others`."""
+        after = self._now()
+        wall = after["wall"] - self._before["wall"]
+        used = {name: value - self._before[name] for name, value in after.items()}
+        shares = {
+            name: round(used[name] / wall, 3) if name in used else None for name in self._pids
+        }
+        known = sum(used.get(name, 0.0) for name in self._pids)
+        others = round(max(0.0, used["all"] - known) / wall, 3) if "all" in used else None
+        return wall, {**shares, "others": others}
+
+    def _now(self) -> dict[str, float]:
+        found = {name: cpu_seconds(pid) for name, pid in self._pids.items()}
+        found["all"] = machine_cpu_seconds()
+        known = {name: value for name, value in found.items() if value is not None}
+        return {**known, "wall": perf_counter()}
+
+
 def wait_until_idle(limit: float) -> bool:
     """Wait until the machine does next to nothing for two seconds; whether it came to that."""
     end = perf_counter() + limit
@@ -110,3 +137,20 @@ def file_system(path: Path) -> str:
         if path.is_relative_to(where) and len(where) >= best:
             best, kind = len(where), found
     return kind
+
+
+def raise_open_files() -> int:
+    """Raise the soft limit on open files to the hard one, which is returned."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return hard
+
+
+def listen_drops() -> int | None:
+    """Connections that the machine dropped so far because too many waited to be accepted."""
+    try:
+        lines = Path("/proc/net/netstat").read_text().splitlines()
+    except OSError:
+        return None
+    names, values = (line.split() for line in lines if line.startswith("TcpExt:"))
+    return int(dict(zip(names, values, strict=True)).get("ListenDrops", 0))

@@ -22,12 +22,27 @@ class Column(NamedTuple):
     cell: Callable[[list[Round], str], str]
 
 
+class Goal(NamedTuple):
+    """What is to be reached: by a ratio such as `hub/spine`, or by a target's own figure."""
+
+    of: str
+    limit: float
+    at_most: bool = False
+
+    def verdict(self, found: Extent) -> str:
+        """Whether the median reaches it."""
+        middle = found["median"]
+        reached = middle <= self.limit if self.at_most else middle >= self.limit
+        most = "at most " if self.at_most else ""
+        return f"   goal {most}{self.limit:g}: {'reached' if reached else 'MISSED'}"
+
+
 class Figure(NamedTuple):
-    """What targets are compared by, and the ratio that the hub is to keep to the spine."""
+    """What targets are compared by, and what is to be reached."""
 
     name: str
     value: Callable[[Report], float]
-    goal: float | None = None
+    goal: Goal | None = None
 
 
 def extent(values: Sequence[float], digits: int) -> Extent:
@@ -66,6 +81,7 @@ def ratios(
 def pairs_of(names: Sequence[str]) -> list[tuple[str, str]]:
     """The comparisons that say something, of those that were measured."""
     pairs = [("hub", "spine"), ("hub", "spine-lean"), ("spine", "klein"), ("hub", "klein")]
+    pairs += [("hub", "autobahn"), ("hub", "autobahn-site")]
     pairs += [(name, "spine") for name in names if name.startswith("spine-")]
     pairs += [(name, "hub") for name in names if name.startswith("hub-")]
     return [pair for pair in pairs if pair[0] in names and pair[1] in names]
@@ -138,18 +154,22 @@ def table(rounds: list[Round], columns: Sequence[Column], notes: Sequence[str]) 
 
 
 def compared(summary: dict[str, Any], figures: Sequence[Figure]) -> str:
-    """The ratios for people, with the goal where there is one."""
+    """The ratios for people, and what is to be reached."""
     lines = []
     for figure in figures:
+        goal = figure.goal
         for name, found in summary[figure.name]["ratios"].items():
-            verdict = ""
-            if figure.goal is not None and name == "hub/spine":
-                reached = found["median"] >= figure.goal
-                verdict = f"   goal {figure.goal}: {'reached' if reached else 'MISSED'}"
-            between = f"({found['min']:.3f}..{found['max']:.3f})"
-            what = f"{name} {figure.name}"
-            lines.append(f"{what:<36}{found['median']:>7.3f}   {between}{verdict}")
+            verdict = goal.verdict(found) if goal is not None and goal.of == name else ""
+            lines.append(_line(f"{name} {figure.name}", found) + verdict)
+        found = None if goal is None else summary[figure.name]["targets"].get(goal.of)
+        if goal is not None and found is not None:
+            lines.append(_line(f"{goal.of} {figure.name}", found) + goal.verdict(found))
     return "\n".join(lines)
+
+
+def _line(what: str, found: Extent) -> str:
+    between = f"({found['min']:.3f}..{found['max']:.3f})"
+    return f"{what:<40}{found['median']:>9.3f}   {between}"
 
 
 def examples(rounds: list[Round]) -> list[str]:

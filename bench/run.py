@@ -24,18 +24,23 @@ from typing import Any
 
 from load import add_sizes, check_sizes
 from measure import file_system, wait_until_idle
+from modes import MODES as LOADS
 from pasts import make_past
-from report import Round, compared, describe, examples, rate, summarize, table
+from report import Round, compared, describe, examples, summarize, table
 from servers import ServerFailed, end_cleanly_on_sigterm
 from shapes import SHAPES
-from targets import ROOT, TARGETS, turn
+from targets import ROOT, TARGETS
 
+MOST_AGENTS = 15_000
 MEMORY = ("tmpfs", "ramfs")
 MODES = {
     "push": "single pushes over HTTP as fast as they are answered (the usual one)",
     "batch": "POST /api/tasks/batch as fast as it goes",
     "ws": "task_submit over WebSocket as fast as it goes",
     "latency": "POST /api/tasks at an even pace: until the agent has the task",
+    "storm": "thousands of older agents identify at once, while others work and check its health",
+    "idle": "memory of each agent that is connected and does nothing",
+    "takeover": "from kill -9 of an agent until its task runs on another one",
     "history": "push and batch on a hub with many stored tasks, beside an empty one",
 }
 EXAMPLES = """examples:
@@ -76,6 +81,13 @@ def parse() -> argparse.Namespace:
     add_sizes(parser)
     parser.add_argument("--tasks", type=int, default=1_000_000, help="of history (1000000)")
     parser.add_argument(
+        "--limit", type=float, default=60.0, help="seconds in which a storm must be over (60)"
+    )
+    parser.add_argument(
+        "--settle", type=float, default=5.0, help="seconds of rest before memory is read (5)"
+    )
+    parser.add_argument("--times", type=int, default=20, help="agents that takeover kills (20)")
+    parser.add_argument(
         "--wait-idle",
         type=float,
         default=0.0,
@@ -93,14 +105,27 @@ def parse() -> argparse.Namespace:
         parser.error(f"unknown target {unknown[0]}; known: {', '.join(TARGETS)}")
     if not options.only or not 1 <= options.rounds <= 100:
         parser.error("nothing to measure, or too often (at most 100 rounds)")
+    loads = SHAPES[options.mode].loads
     if options.mode != "push" and (no := [n for n in options.only if TARGETS[n].push_only]):
         parser.error(f"{no[0]} can only be measured with --mode push")
+    fit = SHAPES[options.mode].fit
+    if fit and (no := [n for n in options.only if n not in fit]):
+        parser.error(f"{no[0]} does not fit --mode {options.mode}: {', '.join(fit)} do")
+    if not fit and (no := [n for n in options.only if TARGETS[n].bare]):
+        parser.error(f"{no[0]} knows no tasks: it is for --mode storm and idle")
     if not 0 <= options.tasks <= 10_000_000 or not 0 <= options.wait_idle <= 600:
         parser.error("--tasks goes from 0 to 10000000, --wait-idle to 600")
     if options.work_dir is not None and not options.work_dir.is_dir():
         parser.error(f"--work-dir {options.work_dir} is not a directory")
-    for mode in SHAPES[options.mode].loads:
-        check_sizes(parser, argparse.Namespace(**{**vars(options), "mode": mode}))
+    if options.agents is None:
+        options.agents = SHAPES[options.mode].agents
+    for mode in loads:
+        if mode in LOADS:
+            check_sizes(parser, argparse.Namespace(**{**vars(options), "mode": mode}))
+    if not 1 <= options.agents <= MOST_AGENTS or not 1 <= options.limit <= 600:
+        parser.error(f"--agents goes from 1 to {MOST_AGENTS}, --limit from 1 to 600")
+    if not 0.1 <= options.settle <= 600 or not 1 <= options.times <= 1000:
+        parser.error("--settle goes from 0.1 to 600, --times from 1 to 1000")
     # To read what waits takes seconds for a million tasks.
     options.start_limit = 20 + options.tasks / 10_000
     return options
@@ -117,7 +142,8 @@ def working_directory(wanted: Path | None) -> Path:
 
 def measure(work: Path, options: argparse.Namespace) -> dict[str, list[Round]]:
     """All rounds, by the mode of the load; a target with a past keeps its data between them."""
-    loads = SHAPES[options.mode].loads
+    shape = SHAPES[options.mode]
+    loads = shape.loads
     rounds: dict[str, list[Round]] = {mode: [] for mode in loads}
     pasts = {}
     for name in options.only:
@@ -133,9 +159,9 @@ def measure(work: Path, options: argparse.Namespace) -> dict[str, list[Round]]:
                 say(" (the machine is busy)")
             past = pasts.get(name)
             data = past.data if past else Path(tempfile.mkdtemp(prefix=f"{name}-", dir=work))
-            for mode, report in turn(name, data, loads, options).items():
+            for mode, report in shape.turn(name, data, loads, options).items():
                 done[mode][name] = report
-                say(f" {rate(report):.0f}/s")
+                say(f" {shape.said(report)}")
             say("\n")
             if past is None:
                 shutil.rmtree(data)
@@ -163,8 +189,10 @@ def main() -> None:
     report["summary"] = {mode: summarize(found, shape.figures) for mode, found in rounds.items()}
     for mode, found in rounds.items():
         first = next(reversed(found[0].values()))
-        load = f"{mode}: {first['connections']} connections, {options.agents} agents"
-        print(describe(report["machine"], f"{load}, {options.rounds} x {options.seconds:g} s"))
+        load = f"{mode}: {options.agents} agents, {options.rounds} rounds"
+        if mode in LOADS:
+            load += f" of {options.seconds:g} s, {first['connections']} connections"
+        print(describe(report["machine"], load))
         print(table(found, shape.columns, shape.notes), end="\n\n")
         print(compared(report["summary"][mode], shape.figures), end="\n\n")
     text = json.dumps(report, indent=2)

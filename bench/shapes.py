@@ -2,20 +2,50 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from report import Column, Figure, Report, at, lost, middle, rate, rates, spread_of, together
+import idle
+import storm
+import takeover
+from report import (
+    Column,
+    Figure,
+    Goal,
+    Report,
+    Round,
+    at,
+    lost,
+    middle,
+    rate,
+    rates,
+    spread_of,
+    together,
+)
+from targets import Turn, turn
+
+
+def rate_said(report: Report) -> str:
+    """The rate of a turn."""
+    return f"{rate(report):.0f}/s"
 
 
 class Shape(NamedTuple):
-    """How a mode is measured and shown; `loads` are the modes of `load.py` in each turn."""
+    """How a mode is measured and shown.
+
+    `loads` are the modes of `load.py` in each turn, or the one name of what another `turn` does;
+    `said` tells a turn in a word; `fit` are the only targets that it can measure.
+    """
 
     targets: Sequence[str]
     figures: Sequence[Figure]
     columns: Sequence[Column]
     notes: Sequence[str]
     loads: Sequence[str]
+    turn: Turn = turn
+    said: Callable[[Report], str] = rate_said
+    agents: int = 32
+    fit: Sequence[str] = ()
 
 
 def percentile(which: str) -> Figure:
@@ -30,6 +60,11 @@ def percentile(which: str) -> Figure:
 def cost(report: Report) -> float:
     """Time of a processor for each: hardly changes when others use the machine too."""
     return float(report["server_us_each"] or 0.0)
+
+
+def spread_at(*path: str) -> Callable[[list[Round], str], str]:
+    """Median, p99 and maximum of one latency, whole milliseconds."""
+    return together(*(middle(*path, which, digits=0) for which in ("p50", "p99", "max")))
 
 
 def name(rounds: object, target: str) -> str:
@@ -79,7 +114,96 @@ LATENCY_NOTES = (
     "ms: median / p99 / maximum since the post was due; late: how late it was sent (in them).",
     *COST_NOTES,
 )
-RATES = (Figure("per s", rate, goal=0.75), Figure("us each", cost))
+RATES = (Figure("per s", rate, Goal("hub/spine", 0.75)), Figure("us each", cost))
+
+
+def identified_s(report: Report) -> float:
+    """Seconds until everybody has identified; where that never came, those that were waited."""
+    return float(at(report, "storm", "all_s") or report["seconds"])
+
+
+def kib_each(report: Report, when: str) -> float:
+    """Memory of each idle agent."""
+    return float(at(report, when, "kib_each"))
+
+
+def health(kind: str, which: str) -> Callable[[Report], float]:
+    """Milliseconds of a health check during a storm."""
+    return lambda report: float(at(report, kind, "ms", which) or 0.0)
+
+
+STORM_FIGURES = (
+    Figure("identified s", identified_s, Goal("hub", 10.0, at_most=True)),
+    Figure("health p99 ms", health("health_kept", "p99"), Goal("hub", 100.0, at_most=True)),
+    Figure("health, new line", health("health_fresh", "p99"), Goal("hub", 100.0, at_most=True)),
+    Figure("us each", cost),
+)
+STORM_COLUMNS = (
+    Column("target", 14, name),
+    Column("identified s", 13, middle("storm", "all_s")),
+    Column("tries", 7, middle("storm", "told", "attempts", digits=0)),
+    Column("health ms", 20, spread_at("health_kept", "ms")),
+    Column("on a new line", 20, spread_at("health_fresh", "ms")),
+    Column("ack ms", 20, spread_at("tasks", "ack_ms")),
+    Column("task ms", 20, spread_at("tasks", "lifecycle_ms")),
+    Column("back s", 8, middle("restart", "all_s")),
+    Column("us each", 9, middle("server_us_each", digits=0)),
+    Column("cpu", 6, middle("cpu", "server")),
+    Column("crowd", 7, middle("cpu", "crowd")),
+    Column("else", 6, middle("cpu", "others")),
+    Column("errors", 8, lost),
+)
+STORM_NOTES = (
+    "identified s: until the last of them has identified; tries: connections that took. ms: median",
+    "/ p99 / maximum meanwhile, from when it was due: GET /health over connections that stay and",
+    "over new ones, acknowledgements of reports, whole tasks without the work itself.",
+    "back s: until all were back after a kill -9 of the hub and its restart.",
+    "us each, cpu, crowd, else: the server's processor time for each of them; processors used by",
+    "server, crowd and anybody else; crowd near 1: it was the limit; else over 0.2: busy machine.",
+)
+
+IDLE_FIGURES = (
+    Figure("KiB each", lambda report: kib_each(report, "few"), Goal("hub/autobahn", 2.0, True)),
+    Figure("KiB of all", lambda report: kib_each(report, "all"), Goal("hub/autobahn", 2.0, True)),
+)
+IDLE_COLUMNS = (
+    Column("target", 14, name),
+    Column("empty MiB", 11, middle("empty_mib", digits=0)),
+    Column("agents", 8, middle("few", "agents", digits=0)),
+    Column("MiB", 7, middle("few", "mib", digits=0)),
+    Column("KiB each", 10, middle("few", "kib_each")),
+    Column("agents", 8, middle("all", "agents", digits=0)),
+    Column("MiB", 7, middle("all", "mib", digits=0)),
+    Column("KiB each", 10, middle("all", "kib_each")),
+    Column("cpu", 7, middle("cpu", "server", digits=3)),
+    Column("errors", 8, lost),
+)
+IDLE_NOTES = (
+    "MiB: memory of the server in RAM; KiB each: what came with the agents, for each of them.",
+    "cpu: processors that the server uses while all are connected and ping every 30 s.",
+)
+
+
+def takeover_s(which: str) -> Callable[[Report], float]:
+    """Seconds from the death of an agent until another one has accepted its task."""
+    return lambda report: float(at(report, "accepted_ms", which)) / 1000
+
+
+TAKEOVER_FIGURES = (
+    Figure("p50 s", takeover_s("p50"), Goal("hub", 1.0, at_most=True)),
+    Figure("maximum s", takeover_s("max"), Goal("hub", 1.0, at_most=True)),
+)
+TAKEOVER_COLUMNS = (
+    Column("target", 14, name),
+    Column("times", 7, middle("times", digits=0)),
+    Column("assigned ms", 20, spread_at("assigned_ms")),
+    Column("accepted ms", 20, spread_at("accepted_ms")),
+    Column("errors", 8, lost),
+)
+TAKEOVER_NOTES = (
+    "ms: median / p99 / maximum from kill -9 of the agent until its task was assigned to another",
+    "one, and until that one had accepted it, as the event stream tells.",
+)
 
 SHAPES = {
     "push": Shape(("klein", "spine", "hub"), RATES, RATE_COLUMNS, RATE_NOTES, ("push",)),
@@ -105,5 +229,38 @@ SHAPES = {
         ),
         ("MiB: memory of the server in RAM before and after the load.", *RATE_NOTES),
         ("push", "batch"),
+    ),
+    "storm": Shape(
+        ("autobahn-site", "hub"),
+        STORM_FIGURES,
+        STORM_COLUMNS,
+        STORM_NOTES,
+        ("storm",),
+        storm.turn,
+        storm.said,
+        agents=5000,
+        fit=("autobahn", "autobahn-site", "hub"),
+    ),
+    "idle": Shape(
+        ("autobahn", "hub"),
+        IDLE_FIGURES,
+        IDLE_COLUMNS,
+        IDLE_NOTES,
+        ("idle",),
+        idle.turn,
+        idle.said,
+        agents=5000,
+        fit=("autobahn", "autobahn-site", "hub"),
+    ),
+    "takeover": Shape(
+        ("hub",),
+        TAKEOVER_FIGURES,
+        TAKEOVER_COLUMNS,
+        TAKEOVER_NOTES,
+        ("takeover",),
+        takeover.turn,
+        takeover.said,
+        agents=2,
+        fit=("hub",),
     ),
 }

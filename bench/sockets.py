@@ -6,7 +6,7 @@ Hand-made like `callers.py`, and for the same reason.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import msgspec
 from callers import DESCRIPTION
@@ -48,11 +48,20 @@ def client_frame(payload: bytes, opcode: int = 1) -> bytes:
 class Peer(asyncio.Protocol):
     """A WebSocket client that identifies; what it does with other frames is its subclass's."""
 
-    def __init__(self, tally: Tally, agent_id: str, token: str, slots: int) -> None:
+    def __init__(
+        self,
+        tally: Tally,
+        agent_id: str,
+        token: str,
+        slots: int,
+        capabilities: Sequence[str] = (),
+    ) -> None:
         self.tally = tally
         self.identified: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         identify = {"type": "identify", "agent_id": agent_id, "token": token, "slots": slots}
-        self._identify = client_frame(msgspec.json.encode({**identify, "capabilities": []}))
+        self._identify = client_frame(
+            msgspec.json.encode({**identify, "capabilities": capabilities})
+        )
         self._open = False
         self._buffer = b""
         self.write: Write
@@ -140,8 +149,15 @@ class Peer(asyncio.Protocol):
 class Agent(Peer):
     """Accepts what it is assigned and, once that is acknowledged, completes it."""
 
-    def __init__(self, tally: Tally, agent_id: str, token: str) -> None:
-        super().__init__(tally, agent_id, token, SLOTS)
+    def __init__(
+        self,
+        tally: Tally,
+        agent_id: str,
+        token: str,
+        slots: int = SLOTS,
+        capabilities: Sequence[str] = (),
+    ) -> None:
+        super().__init__(tally, agent_id, token, slots, capabilities)
         self._running: dict[str, tuple[int, int]] = {}
         self._ended = False
 

@@ -65,9 +65,13 @@ class Tally:
         else:
             self._last = len(self.sent_at)
 
+    def within(self, number: int) -> bool:
+        """Whether a submission belongs to the measured window."""
+        return self._first <= number < self._last
+
     def keep(self, samples: list[float], number: int) -> None:
         """Add the time since a submission to some samples, if it was sent within the window."""
-        if self._first <= number < self._last:
+        if self.within(number):
             samples.append(perf_counter() - self.sent_at[number])
 
     def error(self, what: str) -> None:

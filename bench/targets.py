@@ -23,14 +23,23 @@ ENV = {"PYTHONPATH": os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PY
 class Target(NamedTuple):
     """One server: how to start it on a data directory, and what it is.
 
-    `past` is what its database is filled with before.
+    `bare` ones know WebSockets, but neither tasks nor tokens; `past` is what its database is filled
+    with before.
     """
 
     command: Callable[[Path], list[str]]
     about: str
     push_only: bool = False
+    bare: bool = False
     admin_token: bool = False
     past: str = ""
+
+
+Turn = Callable[
+    [str, Path, Sequence[str], argparse.Namespace],
+    dict[str, dict[str, Any]],
+]
+"""Starts a target on a data directory, measures it and ends it; gives the reports by mode."""
 
 
 def spine(*extra: str) -> Callable[[Path], list[str]]:
@@ -42,6 +51,11 @@ def klein(data: Path) -> list[str]:
     return [sys.executable, str(HERE / "floor.py"), "0"]
 
 
+def echo(*extra: str) -> Callable[[Path], list[str]]:
+    """The command for the bare Autobahn server."""
+    return lambda data: [sys.executable, str(HERE / "echo.py"), "0", *extra]
+
+
 def hub(data: Path) -> list[str]:
     # Not resolved: in a virtual environment the interpreter is a link, and twistd is beside it.
     twistd = Path(sys.executable).parent / "twistd"
@@ -50,6 +64,10 @@ def hub(data: Path) -> list[str]:
 
 
 TARGETS = {
+    "autobahn": Target(echo(), "a bare Autobahn server: handshake and echo", bare=True),
+    "autobahn-site": Target(
+        echo("--site"), "the same below a Klein site, with a /health that is a constant", bare=True
+    ),
     "klein": Target(klein, "a bare Klein route: pushes answered, nothing stored", push_only=True),
     "spine": Target(spine(), "Klein, Autobahn and the durable batch alone"),
     "hub": Target(hub, "AgentCom itself", admin_token=True),

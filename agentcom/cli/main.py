@@ -16,13 +16,17 @@ from agentcom.cli.settings import hub_options
 
 COMMANDS = {
     "agent": ("agentcom.cli.agent", "Run an agent: a command for each task."),
-    "agents": ("agentcom.cli.agents", "List the agents that are connected."),
+    "agents": ("agentcom.cli.agents", "List the connected agents, or show one."),
     "cancel": ("agentcom.cli.task", "Cancel a task."),
+    "chaos": ("agentcom.cli.chaos", "Break things on purpose, and see that nothing is lost."),
     "dead-letters": ("agentcom.cli.deadletters", "List the tasks that failed for good."),
     "delete": ("agentcom.cli.deadletters", "Delete dead letters."),
+    "disconnect": ("agentcom.cli.drain", "Close an agent's connection."),
+    "drain": ("agentcom.cli.drain", "Give an agent, or all, no more work."),
     "explain": ("agentcom.cli.explain", "Say why a task waits, or who decided its end."),
     "push": ("agentcom.cli.push", "Hand a task to one connected agent."),
     "requeue": ("agentcom.cli.task", "Take a task back from the agent that has it."),
+    "resume": ("agentcom.cli.drain", "Give a drained agent, or all, work again."),
     "retry": ("agentcom.cli.deadletters", "Put dead letters back into the queue."),
     "send": ("agentcom.cli.send", "Send a message to an agent, or to all."),
     "stats": ("agentcom.cli.tasks", "Count the tasks by status and priority."),

@@ -1,0 +1,1 @@
+"""A fault test that ships with the product: ``agentcom chaos``."""
