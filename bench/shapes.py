@@ -239,7 +239,7 @@ SHAPES = {
         storm.turn,
         storm.said,
         agents=5000,
-        fit=("autobahn", "autobahn-site", "hub"),
+        fit=("autobahn", "autobahn-site", "hub", "hub-two-ports"),
     ),
     "idle": Shape(
         ("autobahn", "hub"),

@@ -21,8 +21,8 @@ from urllib.parse import urlsplit
 
 from helpers import Helper
 from measure import Shares, listen_drops, raise_open_files, resident_mib
-from servers import Server, ServerFailed
-from targets import ENV, HERE, TARGETS
+from servers import READY, Server, ServerFailed
+from targets import ENV, HERE, LOOPBACK, TARGETS
 
 WORD = "storm"
 READY_S = 30.0
@@ -71,7 +71,9 @@ def turn(
     agents = agents_that_fit(options.agents)
     tokens = tokens_for(name, data, agents)
     with Server(target.command(data), data / "server.log", ENV, options.start_limit) as server:
-        watch = ["watch.py", "--url", server.url]
+        # The last port that it has said: where it has several, agents go to the first one.
+        *_, port = READY.findall((data / "server.log").read_text())
+        watch = ["watch.py", "--url", f"http://127.0.0.1:{port}"]
         if not target.bare:
             watch += ["--admin-token-file", str(data / "admin.token")]
         elif name == "autobahn":
@@ -131,7 +133,8 @@ def restart(
 ) -> dict[str, Any]:
     """Kill the hub while agents hold tasks, start it on the same port: everybody comes back."""
     port = urlsplit(server.url).port
-    command = [part.replace("tcp:0:", f"tcp:{port}:") for part in command]
+    command = [*command]
+    command[command.index(LOOPBACK)] = LOOPBACK.replace("tcp:0:", f"tcp:{port}:")
     keep = ["keep.py", "--url", server.url, "--admin-token-file", str(data / "admin.token")]
     with Helper(*keep) as keeping:
         keeping.hear(READY_S)

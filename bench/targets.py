@@ -56,11 +56,18 @@ def echo(*extra: str) -> Callable[[Path], list[str]]:
     return lambda data: [sys.executable, str(HERE / "echo.py"), "0", *extra]
 
 
+LOOPBACK = "tcp:0:interface=127.0.0.1"
+
+
 def hub(data: Path) -> list[str]:
     # Not resolved: in a virtual environment the interpreter is a link, and twistd is beside it.
     twistd = Path(sys.executable).parent / "twistd"
-    listen = ["--listen", "tcp:0:interface=127.0.0.1", "--data-dir", str(data)]
+    listen = ["--listen", LOOPBACK, "--data-dir", str(data)]
     return [str(twistd), "-n", "--pidfile=", "agentcom", *listen]
+
+
+def two_ports(data: Path) -> list[str]:
+    return [*hub(data), "--listen", LOOPBACK]
 
 
 TARGETS = {
@@ -71,6 +78,9 @@ TARGETS = {
     "klein": Target(klein, "a bare Klein route: pushes answered, nothing stored", push_only=True),
     "spine": Target(spine(), "Klein, Autobahn and the durable batch alone"),
     "hub": Target(hub, "AgentCom itself", admin_token=True),
+    "hub-two-ports": Target(
+        two_ports, "the hub with a port for agents and one for all else (storm)", admin_token=True
+    ),
     "hub-ended": Target(hub, "the hub with many ended tasks", admin_token=True, past="ended"),
     "hub-queued": Target(
         hub, "the hub with many queued tasks that fit nobody", admin_token=True, past="queued"

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
+from agentcom.chaos.command import SUPERSEDED
 from agentcom.chaos.history import (
     Acked,
     AnyRecord,
@@ -26,12 +27,21 @@ from agentcom.chaos.history import (
     Trouble,
 )
 from agentcom.chaos.plan import Kind, Plan
-from agentcom.core.events import TASK_COMPLETE, TASK_REQUEUED, TERMINAL_EVENTS, Event
+from agentcom.core.events import (
+    TASK_COMPLETE,
+    TASK_FAILED,
+    TASK_REQUEUED,
+    TERMINAL_EVENTS,
+    Event,
+)
 from agentcom.core.replay import COMPARED, ImpossibleHistory, replay
 from agentcom.core.state import ENDED
 
 R = TypeVar("R")
 _EVENTS = msgspec.json.Decoder(list[Event])
+SENT_AWAY = f"exit status {SUPERSEDED}"
+"""What an agent reports of a command that the sink refused."""
+
 Fault = tuple[str, str]
 """A task's id and a sentence."""
 
@@ -43,7 +53,7 @@ class Verdict(msgspec.Struct, frozen=True):
     :ivar lost: those of them that did not end, or about which the hub does not
         tell a history that is possible.
     :ivar double_accepted: tasks for which more than one end was accepted, or
-        that of a superseded attempt, or side effects that should not count.
+        one of a superseded attempt, or side effects that should not count.
     :ivar stale_refused: side effects and reports that were refused.
     :ivar faults: everything that is wrong, one sentence each.
     :ivar figures: what else was counted.
@@ -71,7 +81,7 @@ class Verdict(msgspec.Struct, frozen=True):
 def judge(records: Sequence[AnyRecord]) -> Verdict:
     """Judge a history."""
     seen = Seen(records)
-    double = [*_ends(seen), *_owners(seen), *_effects(seen)]
+    double = [*_ends(seen), *_owners(seen), *_failures(seen), *_effects(seen)]
     # Whatever was accepted twice has an impossible history, too: it is not lost.
     twice = {task_id for task_id, _ in double}
     lost = [fault for fault in _lost(seen) if fault[0] not in twice]
@@ -171,6 +181,15 @@ def _owners(seen: Seen) -> Iterator[Fault]:
             yield task_id, f"the result of attempt {of} was accepted while {had}"
         elif (task_id, agent_id, generation) not in ended:
             yield task_id, f"{had}, and its end was accepted; the sink knows of none"
+
+
+def _failures(seen: Seen) -> Iterator[Fault]:
+    """No failure was accepted of a command that the sink had sent away."""
+    for task_id, shown in seen.shown.items():
+        for event in shown.events:
+            if event["event"] == TASK_FAILED and event["payload"].get("error") == SENT_AWAY:
+                who, generation = event["agent_id"], event["generation"]
+                yield task_id, f"a superseded attempt failed attempt {generation} of {who}"
 
 
 def _signature(result: Any) -> tuple[Any, Any]:

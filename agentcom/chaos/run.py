@@ -56,7 +56,7 @@ async def run(
     :param say: told how it goes, a line at a time.
     :param limit_s: seconds within which all tasks must have ended.
     :param hub_command: what runs in place of ``twistd``.
-    :raises NoHub: the hub does not start.
+    :raises NoHub: the hub does not start for the first time.
     """
     recorder.add(Planned(plan=plan))
     chaos = Run(reactor, plan, work, recorder, say, hub_command)
@@ -103,10 +103,15 @@ class Run:
             await self._disturbed(fleet, client).addTimeout(limit_s, self._reactor)
         except DeferredTimeout:
             await self._explain(f"not everything had ended within {limit_s:.0f} s")
+        except NoHub as e:
+            self._trouble("hub", str(e))
         fleet.settle()
-        # What is on disk counts, not what the hub that saw it all believes.
-        await self._hub.kill(0.0)
-        await Deferred.fromCoroutine(self._read()).addTimeout(READ_LIMIT_S, self._reactor)
+        try:
+            # What is on disk counts, not what the hub that saw it all believes.
+            await self._hub.kill(0.0)
+            await Deferred.fromCoroutine(self._read()).addTimeout(READ_LIMIT_S, self._reactor)
+        except (NoHub, ClientError, DeferredTimeout) as e:
+            self._trouble("hub", f"what it knows cannot be read: {e or 'it takes too long'}")
         for name in await fleet.stop():
             self._trouble(name, "it did not stop in good time after SIGTERM")
         client.close()
@@ -204,7 +209,7 @@ class Run:
             nonlocal last
             for task in some:
                 events = await all_events(hub, task["id"])
-                last = max(last, *(event["seq"] for event in events))
+                last = max([last, *(event["seq"] for event in events)])
                 self._recorder.add(Shown(task=dict(task), events=events))
 
         shares = [tasks[first::READ_AT_ONCE] for first in range(READ_AT_ONCE)]

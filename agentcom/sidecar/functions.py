@@ -74,10 +74,16 @@ class Functions:
 
     def start(self, task: Frame, ears: Ears) -> Call:
         """Call the function for a task; ``ears.ended`` is called in any case, later."""
-        return self._call(task_of(task, resumed=False), ears)
+        call = self._call(task_of(task, resumed=False), ears)
+        call.go_on()
+        return call
 
     def adopt(self, task: Frame, ears: Ears) -> Call | None:
-        """Call the function anew if it wants that; nothing of the first call is left."""
+        """Call the function anew if it wants that; nothing of the first call is left.
+
+        Not before :meth:`Call.go_on`: the hub may have given the task away, and
+        unlike a command that still runs, this work would be paid a second time.
+        """
         return self._call(task_of(task, resumed=True), ears) if self._resume else None
 
     def tidy(self, known: Collection[Key]) -> None:
@@ -107,8 +113,13 @@ class Call:
         self._patience: IDelayedCall | None = None
         self._stopped = False
         self._progress = Progress(loop.call_soon_threadsafe, ears)
+        self._go = asyncio.Event()
         self._running = loop.create_task(self._run(), name=f"agentcom {task.id}")
         self._running.add_done_callback(self._over)
+
+    def go_on(self) -> None:
+        """Call the function; the task is this agent's."""
+        self._go.set()
 
     def stop(self) -> None:
         """Cancel it; once, or its clean-up would be cancelled too."""
@@ -129,6 +140,7 @@ class Call:
 
     async def _run(self) -> Outcome:
         try:
+            await self._go.wait()
             return returned(await self._function(self._task, self._progress))
         except GeneratorExit:
             raise

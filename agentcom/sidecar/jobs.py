@@ -33,6 +33,9 @@ Send = Callable[[Frame], None]
 class Work(Protocol):
     """One attempt being worked on.  None of its methods raises, and each may come at any time."""
 
+    def go_on(self) -> None:
+        """The hub says that an adopted attempt is still this agent's."""
+
     def stop(self) -> None:
         """End it, gently first: a command gets SIGTERM, and SIGKILL after 10 s."""
 

@@ -94,6 +94,8 @@ class Replies:
         if job is None:
             return
         job.adopted = False
+        if job.work is not None:
+            job.work.go_on()
         if job.stage is Stage.LOST:
             self._crashed(job)
         elif job.stage is Stage.UNBEGUN:

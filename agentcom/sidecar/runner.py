@@ -243,6 +243,9 @@ class Run:
         self._next: IDelayedCall | None = None
         self._patience: IDelayedCall | None = None
 
+    def go_on(self) -> None:
+        """Nothing: a command that was taken up has gone on all the time."""
+
     def stop(self) -> None:
         """TERM to all that the command started, KILL when it does not go in 10 s."""
         if self._patience is None and self._want(signal.SIGTERM, "TERM"):

@@ -50,6 +50,15 @@ class Drained:
         self._asked.clear()
         return found
 
+    def to_come(self, now: int) -> float:
+        """Seconds until the next deadline, 0 where none is to come.
+
+        :param now: Unix milliseconds.
+        """
+        drains = self._promised.values()
+        to_come = [d.deadline - now for d in drains if d and d.deadline and d.deadline > now]
+        return min(to_come, default=0) / 1000
+
     def kept(self, hub: Hub) -> None:
         """Nothing runs where the time to finish is over."""
         for agent_id, drain in self._promised.items():

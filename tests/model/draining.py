@@ -9,8 +9,10 @@ from hypothesis.stateful import precondition, rule
 
 from agentcom.core.drain import Drain
 from tests.model import asked
+from tests.model.drained import GRACE_MS
 from tests.model.promises import demand
 from tests.model.rules import Rules
+from tests.model.world import AGENTS
 
 
 class Draining(Rules):
@@ -18,13 +20,27 @@ class Draining(Rules):
 
     @precondition(lambda self: not self.world.offers.drained)
     @rule(
-        agent_id=asked.agents,
+        pick=asked.picks,
         deadline_s=st.sampled_from([None, None, 0.5, 4.0, 40.0]),
         note=st.sampled_from([None, "kernel"]),
     )
-    def drain_agent(self, agent_id: str, deadline_s: float | None, note: str | None) -> None:
-        """An agent is taken out of service, be it here or away."""
-        self._drain(agent_id, deadline_s, note)
+    def drain_agent(self, pick: int, deadline_s: float | None, note: str | None) -> None:
+        """An agent is taken out of service, be it here or away, most often one with work."""
+        tasks = self.record.tasks.values()
+        busy = sorted({t.agent_id for t in tasks if t.status.held and t.agent_id})
+        some = busy if busy and pick % 3 else AGENTS
+        self._drain(some[pick % len(some)], deadline_s, note)
+
+    @precondition(lambda self: self.world.drained.to_come(self.world.hub.now()))
+    @rule()
+    def pass_the_deadline(self) -> None:
+        """Time passes until the drain's time is over."""
+        world = self.world
+        calm = world.settled
+        world.pass_time(world.drained.to_come(world.hub.now()) + GRACE_MS / 1000)
+        world.check()
+        if calm:
+            world.check_times()
 
     @precondition(lambda self: self.world.offers.drained)
     @rule(pick=asked.picks, deadline_s=st.sampled_from([None, 1.0]))

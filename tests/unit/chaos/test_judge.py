@@ -267,6 +267,24 @@ class DoubleTests(SynchronousTestCase):
         records = without(Effect, task_id=T, step="end", counted=True)
         self.assert_double(judge(records), "the sink knows of none")
 
+    def test_failure_of_a_superseded_attempt(self) -> None:
+        """A failure that was accepted of a command that the sink had refused is found."""
+        for error, found in (("exit status 1", 0), ("exit status 75", 1)):
+
+            def change(records: list[AnyRecord], error: str = error) -> None:
+                events = task_of(records, T).events
+                failed = event(7, "failed", T, OTHER, 2, error=error, attempt=1)
+                again = event(8, "requeued", T, OTHER, 2, reason="retry")
+                assigned = event(9, "assigned", T, OTHER, 3, attempt=2)
+                events[-1:] = [failed, again, assigned, event(10, "complete", T, OTHER, 3)]
+                task = task_of(records, T).task
+                task["result"] = {"data": {"by": OTHER, "generation": 3}}
+                task.update(generation=3, attempts=2)
+                records.insert(11, effect(T, OTHER, 3, "end"))
+
+            verdict = but(change)
+            self.assertEqual((verdict.lost, verdict.double_accepted), (0, found), verdict.faults)
+
     def test_effect_that_should_not_count(self) -> None:
         """A side effect of a superseded attempt that counted is found."""
 

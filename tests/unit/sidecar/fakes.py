@@ -21,6 +21,9 @@ class FakeWork:
         self.ears = ears
         self.did: list[str] = []
 
+    def go_on(self) -> None:
+        self.did.append("go on")
+
     def stop(self) -> None:
         self.did.append("stop")
 

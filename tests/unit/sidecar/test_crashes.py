@@ -93,6 +93,8 @@ class Hold:
     world: World
     run: Run
 
+    def go_on(self) -> None: ...
+
     def stop(self) -> None:
         self.run.stopping = True
 

@@ -384,14 +384,33 @@ class AdoptTests(FunctionCase):
         self.assertEqual(self.heard.outcomes, [])
 
     def test_resume(self) -> None:
-        """One that resumes is called again for the same attempt, and told so."""
+        """One that resumes is called again for the same attempt, and told so; not before the
+        hub says that it is still this agent's."""
 
         async def run(task: Task, progress: Progress) -> list[object]:
             return [task.resumed, task.generation]
 
-        self.assertIsNotNone(self.workshop(run, resume=True).adopt(FRAME, self.heard.ears))
+        call = self.workshop(run, resume=True).adopt(FRAME, self.heard.ears)
+        assert call is not None
+        self.turn()
+        self.assertEqual(self.heard.outcomes, [])
+        call.go_on()
         self.turn()
         self.assertEqual(self.outcome(), Outcome(result=b"[true, 3]"))
         self.workshop(run, resume=True).start(FRAME, self.heard.ears)
         self.turn()
         self.assertEqual(self.heard.outcomes[1], Outcome(result=b"[false, 3]"))
+
+    def test_given_away(self) -> None:
+        """One whose task is somebody else's by now is never called."""
+        called: list[Task] = []
+
+        async def run(task: Task, progress: Progress) -> None:
+            called.append(task)
+
+        call = self.workshop(run, resume=True).adopt(FRAME, self.heard.ears)
+        assert call is not None
+        self.turn()
+        call.stop()
+        self.turn()
+        self.assertEqual((called, self.outcome()), ([], Outcome(error="cancelled")))
