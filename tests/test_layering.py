@@ -23,7 +23,7 @@ class LayeringTests(SynchronousTestCase):
         names = {module.name for module in layering.modules_below(ROOT)}
         wanted = {"agentcom", "agentcom.tap", "twisted.plugins.agentcom_plugin"}
         self.assertEqual(wanted - names, set())
-        for room in "core wire store hub ws http client sidecar cli".split():
+        for room in "core wire store hub ws http client sidecar cli chaos".split():
             self.assertTrue(any(layering.within(name, f"agentcom.{room}") for name in names), room)
 
     def test_no_init_beside_the_plugin(self) -> None:
