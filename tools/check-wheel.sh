@@ -49,6 +49,8 @@ expect twistd --help '^ *agentcom '
 expect twistd agentcom --help '--listen'
 expect agentcom --help 'push'
 expect agentcom agent --help '--hub\|--token\|Usage'
+expect twistd agentcom-agent --help '--config'
+expect agentcom chaos --help '--kill-hub'
 leftover=$(find "$tmp/home" "$tmp/cwd" -type f)
 [ -z "$leftover" ] || fail "asking for help wrote files: $leftover"
 step "ok"
