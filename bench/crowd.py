@@ -45,6 +45,7 @@ HANDSHAKE = (
     b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
 )
 AWAY, CONNECTING, UPGRADING, IDENTIFYING, IDENTIFIED = range(5)
+ERRORS, LOST = "error frames", "after identified"
 READ = 64 * 1024
 EVENTS = 1024
 
@@ -262,13 +263,13 @@ class Crowd:
             if self._wish is not None:
                 self._wish.seen(member.agent_id)
         elif b'"error"' in payload:
-            self._note("error frames", payload.decode(errors="replace"))
+            self._note(ERRORS, payload.decode(errors="replace"))
 
     def _lost(self, member: Member, why: str, detail: str = "") -> None:
         line = member.line
         assert line is not None
-        before = "after" if member.stage == IDENTIFIED else "before"
-        self._note(f"{why} {before} identified", detail)
+        when = LOST if member.stage == IDENTIFIED else "before identified"
+        self._note(f"{why} {when}", detail)
         if self._by_fd.pop(line.fileno(), None) is not None:
             self._epoll.unregister(line.fileno())
         line.close()

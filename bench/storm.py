@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from crowd import ERRORS, LOST
 from helpers import Helper
 from measure import Shares, listen_drops, raise_open_files, resident_mib
 from servers import READY, Server, ServerFailed
@@ -162,9 +163,11 @@ def judged(report: dict[str, Any]) -> dict[str, Any]:
         problems.append(f"of {tasks['submitted']} tasks {tasks['stored']} are stored")
     if missing := report["storm"]["missing"]:
         problems.append(f"{missing} agents never identified: {report['storm']['told']}")
-    if lost := report["agents"] - missing - report["later"]["connected"]:
-        wrong += 1
-        problems.append(f"{lost} agents lost their lines: {report['later']['told']}")
+    told = report["later"]["told"]
+    bad = {what: n for what, n in told.items() if what.endswith(LOST) or what == ERRORS}
+    if bad:
+        wrong += sum(bad.values())
+        problems.append(f"older agents: {bad}; {report['later']['examples']}")
     for kind in ("health_kept", "health_fresh"):
         wrong += report[kind]["errors"]
         problems += report[kind]["examples"]
