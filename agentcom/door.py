@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Any
 
 from autobahn.twisted.resource import WebSocketResource
-from twisted.internet.interfaces import IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper
@@ -29,6 +29,7 @@ from agentcom.hub.pacing import told
 from agentcom.wire.codec import encode
 from agentcom.ws.admission import CONNECTIONS, Admission
 from agentcom.ws.factory import AgentFactory
+from agentcom.ws.outbound import ABORT_AFTER_S
 
 UNAVAILABLE = "Service Unavailable"
 
@@ -48,6 +49,9 @@ MOST_WAITING = 64 * 1024
 
 SPEAK_WITHIN_S = 60.0
 """Seconds in which a connection must say what it wants."""
+
+MOST_REFUSED = 256
+"""Connections that are told no at a time; more are dropped without a word."""
 
 UNUSUAL = frozenset((b"content-length", b"transfer-encoding", b"origin", b"x-forwarded-for"))
 """Headers that are for HTTP's part to judge."""
@@ -87,19 +91,19 @@ class Newcomer(Protocol):
     def __init__(self) -> None:
         self._data = b""
         self._waits = self._gone = False
+        self._abort: IDelayedCall | None = None
 
     def connectionMade(self) -> None:
         door = self.door
-        if door.admission.has_room():
-            door.admission.http += 1
-            door.newcomers[self] = door.clock.seconds()
-            door.more_may_wait()
-            return
-        self._gone = True
-        self._refuse(CONNECTIONS)
+        door.more_may_wait()
+        has_room = door.admission.has_room()
+        door.admission.http += 1
+        door.newcomers[self] = door.clock.seconds()
+        if not has_room:
+            self._refuse(CONNECTIONS)
 
     def dataReceived(self, data: bytes) -> None:
-        if self._gone:
+        if self._gone or self._abort is not None:
             return
         self._data += data
         if self._waits:
@@ -115,6 +119,10 @@ class Newcomer(Protocol):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if not self._gone:
             self._leave()
+        if self._abort is not None:
+            self.door.refused -= 1
+            if self._abort.active():
+                self._abort.cancel()
 
     def abort(self) -> None:
         """Drop the line: it says nothing, or too much."""
@@ -127,7 +135,6 @@ class Newcomer(Protocol):
             self._waits = True
             self.door.admission.in_turn(self._enter)
         else:
-            self._leave()
             self._refuse(limit)
 
     def _enter(self) -> None:
@@ -168,6 +175,12 @@ class Newcomer(Protocol):
         self.door.newcomers.pop(self, None)
 
     def _refuse(self, limit: str) -> None:
+        """Say no, and see that it ends: over TLS a goodbye waits for the peer's."""
+        if self.door.refused >= MOST_REFUSED:
+            self.abort()
+            return
+        self.door.refused += 1
+        self._abort = self.door.clock.callLater(ABORT_AFTER_S, self.abort)
         answer, reason = _no_room(limit, self.door.pacing.refused_ms())
         body = encode(answer.body)
         lines = [f"HTTP/1.1 503 {reason}".encode()]
@@ -184,6 +197,7 @@ class Door:
     :param speak_http: makes a channel of the site.
     :ivar newcomers: those who have said too little so far, and since when.
     :ivar ports: what listens for this site.
+    :ivar refused: those who were told no and are not gone yet.
     """
 
     def __init__(
@@ -197,6 +211,7 @@ class Door:
         self.newcomers: dict[Newcomer, float] = {}
         self.newcomer = type("Newcomer", (Newcomer,), {"door": self})
         self.ports: list[Any] = []
+        self.refused = 0
         self._opening = False
 
     def more_may_wait(self) -> None:

@@ -9,6 +9,10 @@ from twisted.logger import Logger
 KEPT = 128
 """Open files that are not connections: the store, logs, what libraries open."""
 
+KEPT_SHARE = 0.05
+KEPT_MOST = 512
+"""The same for connections that are being refused, as a share and at the most."""
+
 TRIED = (1_048_576, 524_288, 65_536, 10_240)
 """Numbers to try where the hard limit is none that the system takes."""
 
@@ -23,7 +27,7 @@ def room(wanted: int | None, log: Logger) -> int:
         log.info("open files: limit raised from {before} to {now}", before=before, now=now)
     else:
         log.info("open files: at most {now}", now=now)
-    most = max(1, now - KEPT)
+    most = max(1, now - KEPT - min(KEPT_MOST, int(now * KEPT_SHARE)))
     if wanted is not None and wanted > most:
         log.warn(
             "--max-connections {wanted} cannot be had with {now} open files: {most} it is; "

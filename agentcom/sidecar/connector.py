@@ -70,7 +70,7 @@ def judge(agent_id: str, ending: Ending, *, first: bool, renewable: bool) -> Aga
         return Again(
             f"another agent has connected as {agent_id}; if that is not meant, give one "
             "of them another --agent-id",
-            max(REPLACED_WAIT_S, ending.retry_after_s or 0.0),
+            REPLACED_WAIT_S if ending.retry_after_s is None else ending.retry_after_s,
         )
     else:
         detail = f" ({ending.reason or ending.code})" if ending.reason or ending.code else ""

@@ -83,18 +83,30 @@ class Outbound:
             self._drop_held()
             self._overrun()
 
-    def close(self, code: int, reason: str) -> None:
-        """Send a close frame, once; drop the line if the peer never answers."""
+    def close(self, code: int, reason: str) -> bool:
+        """Send a close frame, once; drop the line if the peer never answers.
+
+        :returns: whether this is the one that counts.
+        """
         if self.closing:
-            return
+            return False
         self.closing = True
         if self._protocol.state == WebSocketProtocol.STATE_OPEN:
             self._flush()
             self._protocol.sendCloseFrame(code=code, reasonUtf8=_cut(reason, _CLOSE_REASON_BYTES))
-        self.await_close()
+        self._await_close()
+        return True
 
-    def await_close(self) -> None:
-        """Drop the line unless it is down in a few seconds."""
+    def end(self) -> bool:
+        """Somebody else has said goodbye: drop the line if it is not down soon.
+
+        :returns: whether it was not closing before.
+        """
+        first, self.closing = not self.closing, True
+        self._await_close()
+        return first
+
+    def _await_close(self) -> None:
         if self._abort is None:
             self._abort = self._clock.callLater(ABORT_AFTER_S, self.drop)
 
@@ -131,9 +143,13 @@ class Outbound:
 
     def drop(self) -> None:
         """Drop the line now."""
-        transport = self._protocol.transport
-        if transport is not None:
-            transport.abortConnection()
+        drop(self._protocol)
+
+
+def drop(protocol: Any) -> None:
+    """Drop the line of a protocol now, if it has one."""
+    if protocol.transport is not None:
+        protocol.transport.abortConnection()
 
 
 def _cut(text: str, limit: int) -> bytes:

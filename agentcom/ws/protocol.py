@@ -21,10 +21,10 @@ from agentcom.core.tokens import Token
 from agentcom.hub.pacing import told
 from agentcom.ws.alive import NOT_IDENTIFIED_IN_TIME, Alive
 from agentcom.ws.backpressure import BackPressure
-from agentcom.ws.outbound import Outbound
+from agentcom.ws.outbound import Outbound, drop
 from agentcom.ws.rivals import REPLACED
 from agentcom.ws.session import INTERNAL, OVERRUN, Session
-from agentcom.ws.shortcuts import PlainFrames, QuickWrites, untie
+from agentcom.ws.shortcuts import PlainFrames, QuickWrites
 
 if TYPE_CHECKING:
     from agentcom.ws.factory import AgentFactory
@@ -70,16 +70,15 @@ class AgentProtocol(QuickWrites):
             self._deaf = True
         if code in COME_AGAIN:
             reason = told(reason, self.factory.hub.pacing.retry_after_ms())
-        if self._outbound is not None:
-            if not self._outbound.closing:
-                self.factory.hub.counts.closed[code] += 1
-            self._outbound.close(code, reason)
+        if self._outbound is None:
+            self.abort()
+        elif self._outbound.close(code, reason):
+            self.factory.hub.counts.closed[code] += 1
         self.leave()
 
     def abort(self) -> None:
         """Drop the line now."""
-        if self._outbound is not None:
-            self._outbound.drop()
+        drop(self)
 
     def heard_ago_s(self) -> float:
         """Seconds since any byte came."""
@@ -120,6 +119,7 @@ class AgentProtocol(QuickWrites):
         if self.factory.agents.get(agent_id) is self:
             del self.factory.agents[agent_id]
             self.factory.hub.gone(agent_id)
+            self.factory.rivals.vacant(agent_id)
 
     # -- Autobahn's hooks -------------------------------------------------
 
@@ -134,15 +134,20 @@ class AgentProtocol(QuickWrites):
             self._log.failure("while taking over a connection")
             raise ConnectionDeny(500, "internal error") from None
 
+    def connectionMade(self) -> None:
+        """From here on it counts, and has a time: also one whose handshake fails."""
+        factory = self.factory
+        self.heard_at = factory.clock.seconds()
+        self._alive = Alive(self, factory.clock, factory.limits, factory.identify_within_s)
+        factory.connections.add(self)
+        factory.strangers.add(self)
+        super().connectionMade()
+
     def onOpen(self) -> None:
         factory = self.factory
         try:
-            self.heard_at = factory.clock.seconds()
             self._session = Session(factory.hub, self, factory.clock, factory.limits)
             self._backpressure = BackPressure(self, self._session)
-            self._alive = Alive(self, factory.clock, factory.limits, factory.identify_within_s)
-            factory.connections.add(self)
-            factory.strangers.add(self)
             factory.hub.counts.opened += 1
             self._plain = PlainFrames(self) if factory.shortcuts else None
         except Exception:
@@ -162,11 +167,7 @@ class AgentProtocol(QuickWrites):
             self._broken("while serving a frame")
 
     def onClose(self, wasClean: bool, code: int | None, reason: str | None) -> None:
-        self.factory.connections.discard(self)
-        self.factory.strangers.discard(self)
         try:
-            if self._alive is not None:
-                self._alive.stop()
             if self._outbound is not None:
                 self._outbound.lost()
             self.leave()
@@ -182,10 +183,13 @@ class AgentProtocol(QuickWrites):
 
         Cycles would wait for the garbage collector; see :mod:`agentcom.pauses`.
         """
+        self.factory.connections.discard(self)
+        self.factory.strangers.discard(self)
         super().connectionLost(reason)
+        if self._alive is not None:
+            self._alive.stop()
         self._session = self._outbound = self._alive = self._plain = None
         self._backpressure = None
-        untie(self)
 
     # -- liveness, on our own clock ---------------------------------------
 
@@ -207,22 +211,17 @@ class AgentProtocol(QuickWrites):
         self._deaf = True
         self.leave()
         done: bool | None = super().onCloseFrame(code, reasonRaw)
-        self._ends()
+        if self._outbound is not None:
+            self._outbound.end()
         return done
 
     def _fail_connection(self, code: int = 1001, reason: str = "going away") -> None:
         """Autobahn fails the connection (1002, 1007, 1009): hear no more, end it in time."""
         self._deaf = True
         super()._fail_connection(code, reason)
-        if self._outbound is not None and not self._outbound.closing:
+        if self._outbound is not None and self._outbound.end():
             self.factory.hub.counts.closed[code] += 1
-        self._ends()
         self.leave()
-
-    def _ends(self) -> None:
-        if self._outbound is not None:
-            self._outbound.closing = True
-            self._outbound.await_close()
 
     def ping(self) -> None:
         """Ask whether the peer is there, if the line is open."""

@@ -87,7 +87,7 @@ class Rivals:
             return
         wait = min(LONGEST_S, 2.0 ** (fight.losers - SLOWED_AFTER))
         if len(fight.waiting) >= LINGERING:
-            self._tell(fight, next(iter(fight.waiting)), 0.0)
+            self._tell(fight, next(iter(fight.waiting)), wait)
         fight.waiting[older] = self._clock.callLater(wait, self._tell, fight, older, wait)
 
     def gone(self, agent_id: str, older: Rival, alive: bool) -> None:
@@ -113,6 +113,12 @@ class Rivals:
             self._counts.contests += 1
             self._counts.contested += 1
 
+    def vacant(self, agent_id: str) -> None:
+        """The newest has gone: whoever lost to it last may come back now."""
+        fight = self._fights.get(agent_id)
+        if fight is not None and fight.waiting:
+            self._tell(fight, next(reversed(fight.waiting)), 0.0)
+
     def contested(self, agent_id: str) -> bool:
         """Whether an agent id is being fought over now."""
         fight = self._fights.get(agent_id)
@@ -126,11 +132,11 @@ class Rivals:
                     timer.cancel()
         self._fights.clear()
 
-    def _tell(self, fight: _Fight, older: Rival, waited: float) -> None:
+    def _tell(self, fight: _Fight, older: Rival, stay_away_s: float) -> None:
         timer = fight.waiting.pop(older, None)
         if timer is not None and timer.active():
             timer.cancel()
-        older.close(REPLACED, told("replaced", int(max(1.0, waited) * 1000)))
+        older.close(REPLACED, told("replaced", int(stay_away_s * 1000)))
 
     def _say(self, agent_id: str, fight: _Fight, older: Rival, newer: Rival) -> None:
         now = self._clock.seconds()

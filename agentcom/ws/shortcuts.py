@@ -15,6 +15,8 @@ from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerProtocol
 from autobahn.websocket.protocol import WebSocketProtocol
+from twisted.internet.protocol import connectionDone
+from twisted.python.failure import Failure
 
 from agentcom.wire.codec import is_utf8
 
@@ -37,15 +39,17 @@ def with_options(protocol: type, factory: Any) -> type:
     return type(protocol.__name__, (protocol,), {**kept, "CONFIG_ATTRS": ()})
 
 
-def untie(protocol: Any) -> None:
-    """Let go of what Autobahn's protocol keeps when its line is down, itself among it."""
-    protocol.is_open = protocol.is_closed = protocol.transport = None
-
-
 class QuickWrites(WebSocketServerProtocol):
-    """Writes as Autobahn does, without a log line formatted for each write."""
+    """Autobahn's protocol with quick writes, and an end that leaves no cycles."""
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        """Autobahn keeps the transport, and two Deferreds whose result is itself."""
+        super().connectionLost(reason)
+        gone: Any = self
+        gone.is_open = gone.is_closed = gone.transport = None
 
     def sendData(self, data: bytes, sync: bool = False, chopsize: int | None = None) -> None:
+        """As Autobahn's, without a log line formatted for each write."""
         if sync or chopsize or self.send_queue:
             super().sendData(data, sync, chopsize)
         else:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from twisted.internet.task import Clock
 
+from agentcom import door
 from agentcom.hub.counts import Counts
 from agentcom.testing import FakeAgent, HttpClient
 from agentcom.ws import admission
@@ -190,3 +192,59 @@ def _gone() -> object:
     from twisted.python.failure import Failure
 
     return Failure(ConnectionDone())
+
+
+class NeverEndsTests(HubTests):
+    """Peers that never end what was refused, as over TLS, where a goodbye waits for theirs."""
+
+    settings = {"max_connections": 10, "max_unidentified": 3}  # noqa: RUF012
+
+    def deaf(self, said: bytes) -> Any:
+        """A connection whose transport does not end by itself; gives the server's end."""
+        client = self.hub.open_http()
+        server = self.hub._pumps[-1].serverIO
+        server.loseConnection = lambda *_: None
+        assert client.transport is not None
+        client.transport.write(said)
+        self.hub.settle()
+        return server
+
+    def assert_ends(self, server: Any, within_s: float) -> None:
+        counted = self.hub.parts.factory.admission
+        before = counted.open
+        self.hub.advance(within_s - 1)
+        self.assertEqual((server.disconnected, counted.open), (False, before))
+        self.hub.advance(2)
+        self.assertEqual((bool(server.disconnected), counted.open), (True, before - 1))
+
+    def test_refused_handshake(self) -> None:
+        """One that finds no room is counted until it is gone, and dropped in some seconds."""
+        for _ in range(3):
+            self.hub.connect()
+        self.assert_ends(self.deaf(UPGRADE), 5)
+
+    def test_refused_connection(self) -> None:
+        """So is one that finds no room for any connection."""
+        for number in range(9):
+            self.hub.agent(f"a{number}")
+        self.hub.open_http()
+        late = self.hub.open_http()
+        server: Any = self.hub._pumps[-1].serverIO
+        server.loseConnection = lambda *_: None
+        self.hub.settle()
+        self.assertIsNotNone(late)
+        self.hub.advance(6)
+        self.assertTrue(server.disconnected)
+
+    def test_handshake_that_autobahn_refuses(self) -> None:
+        """One whose handshake has a fault that only Autobahn sees ends, too."""
+        wrong = UPGRADE.replace(b"Sec-", b"Sec-WebSocket-Protocol: a, a\r\nSec-", 1)
+        self.assert_ends(self.deaf(wrong), 10)
+
+    def test_too_many_of_them(self) -> None:
+        """Of very many that are refused at a time the last are dropped without a word."""
+        self.patch(door, "MOST_REFUSED", 2)
+        for _ in range(3):
+            self.hub.connect()
+        kept = [self.deaf(UPGRADE) for _ in range(3)]
+        self.assertEqual([bool(server.disconnected) for server in kept], [False, False, True])

@@ -147,3 +147,20 @@ class FightTests(HubTests):
             connection.close(1001, "hub stopping")
         self.hub.settle()
         self.assertEqual(loser.closed and loser.closed[0], 1001)
+
+
+class PeaceTests(HubTests):
+    """One of two that fought is stopped."""
+
+    def test_loser_comes_back_at_once(self) -> None:
+        """When the newest goes, the last loser that waits is told so, with no time to stay away."""
+        lines = [self.hub.agent("a") for _ in range(rivals.SLOWED_AFTER + 3)]
+        *_, first, second, newest = lines
+        self.assertEqual((first.closed, second.closed), (None, None))
+        newest.sendClose(1000)
+        self.hub.settle()
+        self.assertEqual(second.closed, (4001, "replaced; retry_after_ms=0"))
+        self.assertIsNone(first.closed)
+        back = self.hub.agent("a")
+        self.hub.advance(40)
+        self.assertEqual((back.closed, first.closed and first.closed[0]), (None, 4001))

@@ -8,6 +8,7 @@ import weakref
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
+from agentcom import pauses
 from agentcom.pauses import WHOLE_EVERY_S, Pauses
 
 
@@ -58,6 +59,19 @@ class PausesTests(SynchronousTestCase):
         gc.collect()
         self.assertIsNotNone(found())
         self.clock.advance(1)
+        self.pauses.tick()
+        self.assertIsNone(found())
+
+    def test_growth_is_bounded(self) -> None:
+        """Cycles that were set aside are freed as soon as much more is there than before."""
+        self.pauses.start()
+        found = self.left_behind(1)
+        kept = [Thing() for _ in range(pauses.GROWN_LEAST)]
+        self.pauses.tick()
+        gc.collect()
+        self.assertIsNotNone(found())
+        kept += [Thing() for _ in range(gc.get_freeze_count() // 2)]
+        gc.collect()
         self.pauses.tick()
         self.assertIsNone(found())
 
