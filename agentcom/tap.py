@@ -6,20 +6,17 @@ twistd forks after :func:`makeService`.
 
 from __future__ import annotations
 
-import atexit
 import os
 import signal
 import sys
-import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
 from twisted.logger import Logger
 from twisted.python import runtime, usage
 
-from agentcom import __version__
+from agentcom import __version__, process
 from agentcom.config import (
     DEFAULT_LISTEN,
     LEAST_BUFFER,
@@ -33,9 +30,6 @@ from agentcom.config import (
     size,
 )
 from agentcom.errors import StartError
-
-STATUS_PIPE = 98
-"""Bytes of a message that twistd's parent process reads after its number."""
 
 EXAMPLES = """\
 Examples:
@@ -143,56 +137,24 @@ def makeService(options: Options) -> IService:
 
     if options.config is None:
         raise ValueError("parse the options first")
-    _steady_timers(reactor)
+    process.steady_timers(reactor)
     service = HubService(
-        options.config, reactor, _failing(options), _give_up, _exit_with_1, runtime.seconds
+        options.config, reactor, _failing(options), _give_up, process.exit_with_1, runtime.seconds
     )
     reactor.callWhenRunning(_own_signals, reactor)
     return service
 
 
-def _steady_timers(reactor: Any) -> None:
-    """Let timers follow a clock that is never set.
-
-    Twisted's follow the time of day: set back by an hour, no hold would end
-    and no commit be tried again for an hour.
-    """
-    begun = runtime.seconds() - time.monotonic()
-    reactor.seconds = lambda: begun + time.monotonic()
-
-
 def _failing(options: Options) -> Callable[[StartError], None]:
     """How a failure to start ends the process: one sentence, exit code 1."""
     parent: Any = options.parent or {}
-
-    def fail(error: StartError) -> None:
-        told = f"agentcom: {error}"
-        pipe = parent.get("statusPipe")
-        if pipe is not None:
-            # A daemon has no stderr: its waiting parent process tells this.
-            log.critical("{told}", told=told)
-            os.write(pipe, b"1 " + told.encode("ascii", "backslashreplace")[:STATUS_PIPE])
-        elif sys.__stderr__ is not None:
-            # Not ``sys.stderr``: twistd has put its log there.
-            sys.__stderr__.write(told + "\n")
-            sys.__stderr__.flush()
-        pidfile = parent.get("pidfile")
-        if pidfile:
-            Path(pidfile).unlink(missing_ok=True)
-        raise SystemExit(1)
-
-    return fail
+    return lambda error: process.fail_to_start(parent, str(error))
 
 
 def _give_up() -> None:
     """The store has failed for a minute: end at once, the next start recovers."""
     sys.stdout.flush()
     os._exit(1)
-
-
-def _exit_with_1() -> None:
-    """Let the end of the process tell that the stop was not clean."""
-    atexit.register(os._exit, 1)
 
 
 def _own_signals(reactor: Any) -> None:

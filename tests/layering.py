@@ -46,6 +46,7 @@ ALLOWED_ON_THE_CLIENT_SIDE = {
         "agentcom.sidecar",
         "agentcom.chaos",
         "agentcom.cli",
+        "agentcom.process",
     ],
     # The two ways in which others run an agent, above the three rooms.
     "agentcom.agent": [*AGENT_PARTS, "agentcom.agent"],

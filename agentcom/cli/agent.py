@@ -37,7 +37,25 @@ def _labels(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
         if not name or not equals:
             raise click.BadParameter(f"{text!r} is not like os=linux", ctx, param)
         labels[name] = label
-    return labels
+    return dict(_checked("labels_of", ctx, param, labels))
+
+
+def _checked(check: str, ctx: click.Context, param: click.Parameter, value: Any) -> Any:
+    """A value as the settings of ``twistd agentcom-agent`` check it."""
+    from agentcom.sidecar import settings
+
+    try:
+        return getattr(settings, check)(param.opts[0], value)
+    except (TypeError, ValueError) as e:
+        raise click.BadParameter(str(e), ctx, param) from None
+
+
+def _capabilities(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) -> Any:
+    return _checked("capabilities_of", ctx, param, value)
+
+
+def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
+    return None if value is None else _checked("name_of", ctx, param, value)
 
 
 @click.command()
@@ -53,8 +71,15 @@ def _labels(ctx: click.Context, param: click.Parameter, value: tuple[str, ...]) 
     help="Run for each task, without a shell; the task is on its standard input.",
 )
 @click.option("--slots", type=Count(1, 10_000), default=1, show_default=True)
-@click.option("--name", metavar="NAME", help="Shown to people.  [default: the id]")
-@click.option("--capability", "capabilities", multiple=True, metavar="C", help="May be repeated.")
+@click.option("--name", callback=_name, metavar="NAME", help="Shown to people.  [default: the id]")
+@click.option(
+    "--capability",
+    "capabilities",
+    multiple=True,
+    callback=_capabilities,
+    metavar="C",
+    help="May be repeated.",
+)
 @click.option("--label", "labels", multiple=True, callback=_labels, metavar="K=V")
 @click.option(
     "--state-dir",
@@ -99,6 +124,7 @@ def agent(
     runtime = ctx.find_object(Runtime) or Runtime()
 
     async def run(reactor: Any) -> int:
+        from agentcom import process
         from agentcom.cli.logs import log_to_stderr
         from agentcom.client.hub import HubClient
         from agentcom.sidecar.agent import Access, Sidecar, runner_for
@@ -126,6 +152,7 @@ def agent(
                 "and give it with --token or $AGENTCOM_TOKEN"
             )
         log_to_stderr()
+        process.steady_timers(reactor)
         try:
             state = State.open(
                 state_dir or default_state_dir(settings.data_dir, agent_id), agent_id

@@ -17,9 +17,9 @@ from twisted.python.failure import Failure
 
 from agentcom.client.backoff import Backoff
 from agentcom.client.errors import ClientError, HubError
-from agentcom.sidecar.session import Ending, Session
+from agentcom.sidecar.session import FOR_GOOD, REPLACED, Ending, Session
 
-REPLACED, REVOKED = 4001, 4003
+REVOKED = 4003
 REPLACED_WAIT_S = 30.0
 
 TokenSource = Callable[[bool], Awaitable[str]]
@@ -64,6 +64,13 @@ def judge(agent_id: str, ending: Ending, *, first: bool, renewable: bool) -> Aga
         )
     if ending.refused == "token_agent_mismatch":
         problem = f"the token belongs to another agent than {agent_id}"
+    elif ending.refused == "forbidden":
+        raise GiveUp(
+            f"the token of {agent_id} lacks the scope `agent`; make one that has it with "
+            f"`agentcom token create {agent_id}`"
+        )
+    elif ending.refused in FOR_GOOD:
+        raise GiveUp(f"the hub refuses what agent {agent_id} says of itself: {ending.problem}")
     elif ending.refused is not None:
         problem = f"the hub does not know the token of {agent_id} (or it has expired)"
     elif ending.code == REPLACED:

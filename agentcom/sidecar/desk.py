@@ -9,10 +9,11 @@ up and knows no connection; the ``bench`` has the work.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from agentcom.sidecar.bench import Bench
@@ -27,13 +28,13 @@ from agentcom.sidecar.jobs import (
     ref,
 )
 from agentcom.sidecar.journal import Journal, JournalFailed
+from agentcom.sidecar.mending import Mending
 from agentcom.sidecar.outbox import Outbox
 from agentcom.sidecar.replies import Replies
 from agentcom.sidecar.report import crashed_report, final_report, stopped_report
 from agentcom.sidecar.runner import Outcome
 from agentcom.sidecar.waiting import Waiting
 
-JOURNAL_RETRY_S = 5.0
 # What is not mentioned is told by its report, or asked for by the hub.
 MAX_MENTIONS = 4_000
 
@@ -48,14 +49,13 @@ class Desk:
     ) -> None:
         self.slots = slots
         self.closing = False
-        self._journal = journal
-        self._clock = clock
         self._waiting = Waiting()
         self._bench = Bench(journal, workshop, clock, self._ended, self._look)
         self._outbox = Outbox(journal)
-        self._replies = Replies(self._bench, self._outbox, self._begin, self._crashed)
+        again = partial(self._outbox.send, send=self._say)
+        self._replies = Replies(self._bench, self._outbox, self._begin, self._crashed, again)
         self._send: Send | None = None
-        self._retry: IDelayedCall | None = None
+        self._mending = Mending(journal, self._outbox, clock)
 
     def take_up(self) -> None:
         """Go on with what an earlier process of this agent left; before the first session.
@@ -169,8 +169,8 @@ class Desk:
         aborted = here is not None and here.stage is not Stage.UNBEGUN
         if self.closing or aborted or self._bench.taken >= self.slots:
             self._reject(key, "the agent stops" if self.closing else "busy")
-        elif self._retry is not None:
-            self._reject(key, "the agent's journal could not be written")
+        elif self._mending.lasts:
+            self._reject(key, "the agent could not begin a task just now; its log says why")
         else:
             try:
                 self._bench.accept(key, frame)
@@ -200,15 +200,25 @@ class Desk:
             self._bench.begin(job, self._send)
         except JournalFailed:
             self._hand_back(job)
-            self._watch_journal(pause=True)
+            self._mending.look(trouble=True)
 
     def _crashed(self, job: Job) -> None:
         self.log.warn("task {task_id} failed: the agent crashed", task_id=job.key[0])
         self._report(job, crashed_report(job.key))
 
     def _ended(self, job: Job, outcome: Outcome) -> None:
+        if not outcome.begun:
+            self._could_not_begin(job, outcome.problem)
+            return
         make = stopped_report if job.stage is Stage.STOPPED else final_report
         self._report(job, make(job.key, outcome))
+
+    def _could_not_begin(self, job: Job, problem: str | None) -> None:
+        """The agent's own trouble costs the task no attempt, and no other task comes for now."""
+        self.log.error("task {task_id} could not begin: {p}", task_id=job.key[0], p=problem)
+        job.work = None
+        self._hand_back(job)
+        self._mending.look(trouble=True)
 
     def _report(self, job: Job, report: Frame) -> None:
         before = job.feed.finish()
@@ -222,18 +232,8 @@ class Desk:
             self._send(frame)
 
     def _look(self) -> None:
-        self._watch_journal()
+        self._mending.look()
         self._waiting.look()
-
-    def _watch_journal(self, pause: bool = False) -> None:
-        if self._retry is None and (pause or self._journal.behind):
-            self._retry = self._clock.callLater(JOURNAL_RETRY_S, self._try_journal)
-
-    def _try_journal(self) -> None:
-        self._retry = None
-        self._journal.catch_up()
-        self._outbox.sweep()
-        self._watch_journal()
 
     def _unsaid(self) -> bool:
         asked = any(job.last_status for job in self._bench)

@@ -47,8 +47,10 @@ class TaskFailed(Exception):
     """
 
     def __init__(self, error: str, *, reason: str = "", retryable: bool = True) -> None:
+        if not isinstance(retryable, bool):
+            raise TypeError(f"retryable must be True or False, not {retryable!r}")
         super().__init__(error)
-        self.reason = reason
+        self.reason = str(reason)
         self.retryable = retryable
 
 
@@ -159,8 +161,14 @@ class Call:
             self._patience.cancel()
         self._progress.close()
         # It is cancelled itself only where it had not begun.
-        cancelled = Outcome(error="cancelled") if running.cancelled() else None
-        self._ears.ended(cancelled or running.result())
+        if running.cancelled():
+            outcome = Outcome(error="cancelled")
+        elif (escaped := running.exception()) is not None:
+            # GeneratorExit, or whatever an exception's own methods raise.
+            outcome = Outcome(error=type(escaped).__name__)
+        else:
+            outcome = running.result()
+        self._ears.ended(outcome)
 
     def _still_there(self) -> None:
         self.log.warn(

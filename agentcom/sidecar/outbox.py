@@ -21,9 +21,11 @@ class _Report:
     """One that waits.
 
     :ivar kind: its type, once it was sent.
+    :ivar plain: it stands for one that the hub could not read.
     """
 
     kind: str | None = None
+    plain: bool = False
 
 
 class Outbox:
@@ -84,6 +86,18 @@ class Outbox:
         """Whether that settles a report: it would be refused again."""
         report = self._reports.get(key)
         return self._settle(key, report is not None and report.kind == kind)
+
+    def simplify(self, key: Key, kind: object, report: Frame) -> bool:
+        """The hub cannot read a report: from now on say a plain one in its place.
+
+        :returns: whether there is something to say now.
+        """
+        found = self._reports.get(key)
+        if found is None or found.kind != kind or found.plain:
+            return False
+        self._reports[key] = _Report(plain=True)
+        self._journal.ended(key, [report])
+        return True
 
     def supersede(self, key: Key) -> None:
         """A newer attempt exists: reports of older ones do not count any more."""

@@ -10,9 +10,11 @@ from collections.abc import Callable
 
 from twisted.logger import Logger
 
+from agentcom.client.errors import wrong_fields
 from agentcom.sidecar.bench import Bench
-from agentcom.sidecar.jobs import Frame, Job, Stage, lost, which
+from agentcom.sidecar.jobs import Frame, Job, Key, Stage, lost, ref, which
 from agentcom.sidecar.outbox import Outbox
+from agentcom.sidecar.report import unreadable_report
 
 NEVER_TAKEN = frozenset(
     {
@@ -31,6 +33,7 @@ class Replies:
 
     :param begin: works on a job that the hub agrees to.
     :param crashed: reports a job of which nothing is left.
+    :param again: says again what is in the outbox of an attempt.
     """
 
     log = Logger()
@@ -41,11 +44,13 @@ class Replies:
         outbox: Outbox,
         begin: Callable[[Job], None],
         crashed: Callable[[Job], None],
+        again: Callable[[Key], None],
     ) -> None:
         self._bench = bench
         self._outbox = outbox
         self._begin = begin
         self._crashed = crashed
+        self._again = again
         self._table: dict[str, Callable[[Frame], None]] = {
             "task_ack": self._acknowledged,
             "task_cancelled": self._cancelled,
@@ -112,6 +117,14 @@ class Replies:
         if error not in NEVER_TAKEN:
             return
         key = which(frame, [*(job.key for job in self._bench), *self._outbox])
+        if error == "validation_failed":
+            # Forgotten, the task would seem to be worked on for ever.
+            detail = wrong_fields(frame.get("errors"))
+            plain = {**unreadable_report(key, detail), "ref": ref(key)}
+            if self._outbox.simplify(key, kind, plain):
+                self.log.error("the hub cannot read the end of {key[0]}: {d}", key=key, d=detail)
+                self._again(key)
+                return
         if self._outbox.refused(key, kind):
             self.log.warn("the hub did not take the end of {key[0]}: {error}", key=key, error=error)
             return

@@ -44,6 +44,18 @@ def final_report(key: tuple[str, int], outcome: Outcome) -> dict[str, Any]:
     return _with_result(failed, outcome)
 
 
+def unreadable_report(key: tuple[str, int], detail: str) -> dict[str, Any]:
+    """The frame for a run whose report the hub refused to read."""
+    task_id, generation = key
+    return {
+        "type": "task_failed",
+        "task_id": task_id,
+        "generation": generation,
+        "error": "the hub could not read the report of the end",
+        "reason": detail[:REASON_LENGTH],
+    }
+
+
 def stopped_report(key: tuple[str, int], outcome: Outcome) -> dict[str, Any]:
     """The frame for a run that ended because the agent was stopped."""
     if outcome.result is not None:

@@ -58,6 +58,8 @@ class Outcome:
     :ivar output: the end of what it printed.
     :ivar data: the bytes of its result file, ``None`` without one.
     :ivar problem: a sentence, where the agent could not do its part.
+    :ivar begun: whether the command was ever started; if not, only
+        :attr:`problem` is set.
     :ivar result: what a function returned, as JSON within the hub's limits.
     :ivar error: a function failed, and with what; ``reason`` and ``retryable``
         belong to it.
@@ -69,6 +71,7 @@ class Outcome:
     truncated: bool = False
     data: bytes | None = None
     problem: str | None = None
+    begun: bool = True
     result: bytes | None = None
     error: str | None = None
     reason: str = ""
@@ -262,7 +265,8 @@ class Run:
 
     def never_began(self, problem: str) -> None:
         """There will be no process; say so after the caller has returned."""
-        self._next = self._clock.callLater(0, self._end, Outcome(problem=problem))
+        outcome = Outcome(problem=problem, begun=False)
+        self._next = self._clock.callLater(0, self._end, outcome)
 
     def follow(self) -> None:
         """Look for what happens, from now on."""

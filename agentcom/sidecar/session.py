@@ -19,6 +19,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 
+from agentcom.client.errors import wrong_fields
 from agentcom.errors import AgentComError
 from agentcom.sidecar.desk import Desk
 from agentcom.wire import codec, frames
@@ -31,6 +32,10 @@ MAX_RETRY_AFTER_S = 600.0
 # 9999-12-31; no calendar goes further.
 LAST_MOMENT_MS = 253_402_214_400_000
 TOKEN_ERRORS = frozenset({"invalid_token", "token_agent_mismatch"})
+FOR_GOOD = frozenset({"validation_failed", "forbidden"})
+REPLACED = 4001
+# The hub takes 64 KiB of somebody whom it does not know yet.
+MAX_IDENTIFY = 60 * 1024
 
 _CHECKED: dict[str, type[msgspec.Struct]] = {
     "task_assign": frames.TaskAssign,
@@ -71,7 +76,8 @@ class Ending:
 
     :ivar identified: whether the hub ever took the agent in.
     :ivar stable: whether it lasted, so that the next try need not wait long.
-    :ivar refused: the hub's error code for the token, if it was refused.
+    :ivar refused: the hub's error code for the token, or for what the agent
+        says of itself, if that was refused; then :attr:`problem` says more.
     :ivar retry_after_s: the hub's wish, if it had one.
     """
 
@@ -81,6 +87,7 @@ class Ending:
     stable: bool
     refused: str | None
     retry_after_s: float | None
+    problem: str = ""
 
 
 class Session:
@@ -97,6 +104,7 @@ class Session:
         self._line: Line | None = None
         self._identified_at: float | None = None
         self._refused: str | None = None
+        self._problem = ""
         self._retry_after_s: float | None = None
         self._over = False
         self._heard_since_ping = False
@@ -112,21 +120,23 @@ class Session:
     def opened(self) -> None:
         """The connection stands: say who we are."""
         identity = self._identity
-        self._send(
-            {
-                "type": "identify",
-                "agent_id": identity.agent_id,
-                "token": self._token,
-                "name": identity.name or identity.agent_id,
-                "capabilities": list(identity.capabilities),
-                "labels": dict(identity.labels),
-                "slots": self._desk.slots,
-                "tasks": self._desk.mentions(),
-                "presence": "none",
-                "client_type": "agentcom",
-                "protocol_version": 1,
-            }
-        )
+        told = {
+            "type": "identify",
+            "agent_id": identity.agent_id,
+            "token": self._token,
+            "name": identity.name or identity.agent_id,
+            "capabilities": list(identity.capabilities),
+            "labels": dict(identity.labels),
+            "slots": self._desk.slots,
+            "presence": "none",
+            "client_type": "agentcom",
+            "protocol_version": 1,
+        }
+        # What is not mentioned is told by its report, or asked for by the hub.
+        tasks = self._desk.mentions()
+        while tasks and len(json.dumps({**told, "tasks": tasks})) > MAX_IDENTIFY:
+            tasks = tasks[: len(tasks) // 2]
+        self._send({**told, "tasks": tasks})
 
     def received(self, data: bytes) -> None:
         """One frame of the hub."""
@@ -144,12 +154,23 @@ class Session:
         elif kind == "error" and frame.get("error") in TOKEN_ERRORS:
             self._refused = str(frame["error"])
             self.hang_up("the token was refused")
+        elif kind == "error" and self._identified_at is None:
+            self._not_taken(frame)
         elif kind == "draining":
             self._drained(frame)
         elif kind == "resumed":
             self.log.info("this agent is not drained any more")
         elif self._identified_at is not None:
             self._desk.received(kind, frame)
+
+    def _not_taken(self, frame: Mapping[str, Any]) -> None:
+        """The hub does not take this agent as it says that it is."""
+        error = str(frame.get("error"))
+        self._problem = f"{error}: {wrong_fields(frame.get('errors')) or frame.get('detail') or ''}"
+        self.log.error("the hub refuses this agent: {problem}", problem=self._problem)
+        if error in FOR_GOOD:
+            self._refused = error
+            self.hang_up("identify was refused")
 
     def heard(self) -> None:
         """The hub gave a sign of life, a WebSocket ping for one."""
@@ -187,7 +208,9 @@ class Session:
             self._clock.seconds() - self._identified_at >= STABLE_AFTER_S
         )
         told = _RETRY_AFTER.search(reason)
-        retry_after = _seconds(int(told[1])) if told else self._retry_after_s
+        # What `identified` said is for a line that is lost, not for one that was taken over.
+        usual = None if code == REPLACED else self._retry_after_s
+        retry_after = _seconds(int(told[1])) if told else usual
         self.ended.callback(
             Ending(
                 code,
@@ -196,6 +219,7 @@ class Session:
                 lasted,
                 self._refused,
                 retry_after,
+                self._problem,
             )
         )
 

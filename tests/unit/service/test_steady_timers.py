@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import twisted.internet
 from twisted.trial.unittest import SynchronousTestCase
 
-from agentcom import tap
+from agentcom import process, tap
 from agentcom.service import HubService
 from agentcom.tap import Options, makeService
 
@@ -22,8 +22,9 @@ class SteadyTimersTests(SynchronousTestCase):
     def setUp(self) -> None:
         self.day = 1_700_000_000.0
         self.run_for = 50.0
-        self.patch(tap, "runtime", SimpleNamespace(seconds=lambda: self.day))
-        self.patch(tap, "time", SimpleNamespace(monotonic=lambda: self.run_for))
+        for module in (tap, process):
+            self.patch(module, "runtime", SimpleNamespace(seconds=lambda: self.day))
+        self.patch(process, "time", SimpleNamespace(monotonic=lambda: self.run_for))
         self.reactor = SimpleNamespace(
             seconds=lambda: self.day, callWhenRunning=lambda f, *args: None
         )
@@ -34,12 +35,12 @@ class SteadyTimersTests(SynchronousTestCase):
 
     def test_begins_at_the_time_of_day(self) -> None:
         """The reactor's clock goes on from where it stood."""
-        tap._steady_timers(self.reactor)
+        process.steady_timers(self.reactor)
         self.assertEqual(self.reactor.seconds(), 1_700_000_000.0)
 
     def test_set_back_and_forth(self) -> None:
         """Neither a time of day set back nor one set forward moves the reactor's clock."""
-        tap._steady_timers(self.reactor)
+        process.steady_timers(self.reactor)
         self.pass_time(5, set_by=-3_600)
         self.assertEqual(self.reactor.seconds(), 1_700_000_005.0)
         self.pass_time(5, set_by=7_200)

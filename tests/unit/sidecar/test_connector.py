@@ -44,6 +44,20 @@ class JudgeTests(SynchronousTestCase):
         self.assertEqual(self.judge(code=4001).at_least_s, 30.0)
         self.assertEqual(self.judge(code=4001, retry_after_s=60.0).at_least_s, 60.0)
 
+    def test_winner_has_gone(self) -> None:
+        """The hub says that it may come back: a wish of the hub's is obeyed, a short one too."""
+        self.assertEqual(self.judge(code=4001, retry_after_s=0.0).at_least_s, 0.0)
+
+    def test_identify_refused(self) -> None:
+        """What the hub refuses of the agent itself is told, and no more is tried."""
+        for refused, told in (
+            ("validation_failed", "says of itself: validation_failed: labels"),
+            ("forbidden", "lacks the scope `agent`"),
+        ):
+            with self.assertRaises(GiveUp) as caught:
+                self.judge(refused=refused, problem="validation_failed: labels: too long")
+            self.assertIn(told, str(caught.exception))
+
     def test_revoked(self) -> None:
         """A revoked token ends the agent, even if it could make another."""
         with self.assertRaises(GiveUp) as caught:

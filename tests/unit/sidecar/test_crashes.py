@@ -25,9 +25,10 @@ from hypothesis.stateful import (
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from agentcom.sidecar.desk import JOURNAL_RETRY_S, Desk
+from agentcom.sidecar.desk import Desk
 from agentcom.sidecar.jobs import Frame, Key
 from agentcom.sidecar.journal import Journal
+from agentcom.sidecar.mending import AGAIN_S
 from agentcom.sidecar.runner import Ears, Outcome
 from tests.unit.sidecar.fakes import database, unwritable
 from tests.unit.sidecar.modelhub import BEGUN, ModelHub, ModelTask
@@ -220,7 +221,7 @@ class Life(RuleBasedStateMachine):
     @precondition(up)
     @rule()
     def time_passes(self) -> None:
-        self.effect(self.clock.advance, JOURNAL_RETRY_S)
+        self.effect(self.clock.advance, AGAIN_S)
 
     # The line
 

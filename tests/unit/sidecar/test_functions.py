@@ -358,6 +358,41 @@ class StopTests(FunctionCase):
         self.assertEqual(self.outcome(), Outcome(result=b'"done"'))
         self.assertEqual(self.heard.text, "no\nno\n")
 
+    def test_ends_in_any_way(self) -> None:
+        """However strangely it ends, its end is told: a slot that stays taken is the worst."""
+
+        class Silly(Exception):
+            def __str__(self) -> str:
+                raise RuntimeError("no words")
+
+        async def leaves(task: Task, progress: Progress) -> None:
+            raise GeneratorExit
+
+        async def silly(task: Task, progress: Progress) -> None:
+            raise Silly
+
+        async def wrong_flag(task: Task, progress: Progress) -> None:
+            raise TaskFailed("x", retryable="no")  # type: ignore[arg-type]
+
+        async def reason_is_an_error(task: Task, progress: Progress) -> None:
+            raise TaskFailed("x", reason=ValueError("why"))  # type: ignore[arg-type]
+
+        for number, (run, error) in enumerate(
+            (
+                (leaves, "GeneratorExit"),
+                (silly, "Silly"),
+                (wrong_flag, "TypeError"),
+                (reason_is_an_error, "x"),
+            )
+        ):
+            self.begun(run)
+            self.turn()
+            self.assertEqual(len(self.heard.outcomes), number + 1, run.__name__)
+            told = self.heard.outcomes[number]
+            self.assertIn(error, told.error or "")
+            self.assertIsInstance(told.retryable, bool)
+        self.assertEqual(self.heard.outcomes[3].reason, "why")
+
     def test_awaited_deferred(self) -> None:
         """A Deferred that the function waits for is cancelled with it."""
         cancelled: list[object] = []

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-from agentcom.sidecar.desk import JOURNAL_RETRY_S, MAX_MENTIONS
+from agentcom.sidecar.desk import MAX_MENTIONS
 from agentcom.sidecar.jobs import Key
+from agentcom.sidecar.mending import AGAIN_S
 from agentcom.sidecar.runner import Outcome
 from tests.unit.sidecar.fakes import memory_journal, unwritable
 from tests.unit.sidecar.test_desk import DeskTestCase
@@ -357,7 +358,7 @@ class JournalFailsTests(RecoveryTestCase):
         self.assertEqual(self.rows(), [])
         self.said.clear()
         self.heard_assign(generation=2)
-        self.clock.advance(JOURNAL_RETRY_S)
+        self.clock.advance(AGAIN_S)
         self.heard_assign(generation=2)
         self.assertEqual(
             self.taken(), [("task_rejected", "task-1", 2), ("task_accepted", "task-1", 2)]
@@ -370,10 +371,10 @@ class JournalFailsTests(RecoveryTestCase):
         work.end()
         self.assertEqual(self.taken(), [("task_complete", "task-1", 1)])
         self.assertEqual(work.did, [])
-        self.clock.advance(JOURNAL_RETRY_S)
+        self.clock.advance(AGAIN_S)
         self.assertEqual(self.rows(), [("task-1", "working")])
         unwritable(self.db, False)
-        self.clock.advance(JOURNAL_RETRY_S)
+        self.clock.advance(AGAIN_S)
         self.assertEqual((self.rows(), work.did), ([("task-1", "ended")], ["discard"]))
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.crash()
@@ -392,7 +393,7 @@ class JournalFailsTests(RecoveryTestCase):
             forget()
             unwritable(self.db, False)
             self.assertEqual(self.rows(), [("task-1", "working")])
-            self.clock.advance(JOURNAL_RETRY_S)
+            self.clock.advance(AGAIN_S)
             self.assertEqual(self.rows(), [])
 
     def test_end_acknowledged_unwritten(self) -> None:
@@ -403,8 +404,41 @@ class JournalFailsTests(RecoveryTestCase):
         self.ack("complete")
         self.assertEqual(work.did, ["discard"])
         unwritable(self.db, False)
-        self.clock.advance(JOURNAL_RETRY_S)
+        self.clock.advance(AGAIN_S)
         self.assertEqual(self.rows(), [])
+
+
+class TroubleTests(RecoveryTestCase):
+    """The agent's own trouble is not the task's."""
+
+    def test_work_that_cannot_begin(self) -> None:
+        """A command that could not be started costs the task no attempt, and for some seconds
+        nothing else is taken."""
+        work = self.run_one()
+        self.said.clear()
+        work.end(Outcome(problem="the run's directory cannot be made: disk full", begun=False))
+        self.assertEqual(self.asked(), [("task-1", "accepted")])
+        self.hear("task_reassign", ref="task-1#1")
+        self.assertEqual((self.rows(), self.desk.unreported), ([], 0))
+        self.heard_assign("task-2")
+        self.assertEqual(self.taken()[-1], ("task_rejected", "task-2", 1))
+        self.clock.advance(AGAIN_S)
+        self.heard_assign("task-3")
+        self.assertEqual(self.taken()[-1], ("task_accepted", "task-3", 1))
+
+    def test_report_that_cannot_be_read(self) -> None:
+        """A report that the hub cannot read is said once more, plainly, or the task would seem
+        to be worked on for ever."""
+        self.run_one().end(Outcome(error="x", retryable="no"))  # type: ignore[arg-type]
+        self.said.clear()
+        wrong = [{"field": "retryable", "error": "wrong_type", "detail": "a boolean"}]
+        self.refuse("validation_failed", "task_failed", errors=wrong)
+        (report,) = self.said
+        self.assertEqual((report["type"], report["task_id"]), ("task_failed", "task-1"))
+        self.assertIn("retryable", report["reason"])
+        self.assertEqual(self.rows(), [("task-1", "ended")])
+        self.refuse("validation_failed", "task_failed", errors=wrong)
+        self.assertEqual((len(self.said), self.desk.unreported, self.rows()), (1, 0, []))
 
 
 class DrainTests(RecoveryTestCase):

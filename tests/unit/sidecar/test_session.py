@@ -48,7 +48,7 @@ class FakeLine:
         self.did.append("abort")
 
 
-class SessionTests(SynchronousTestCase):
+class SessionCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.clock = Clock()
         self.line = FakeLine()
@@ -75,6 +75,8 @@ class SessionTests(SynchronousTestCase):
     def sent(self) -> list[str]:
         return [frame["type"] for frame in self.line.frames]
 
+
+class SessionTests(SessionCase):
     def test_identify(self) -> None:
         """The agent says who it is, in a frame that the hub understands."""
         self.open()
@@ -263,3 +265,56 @@ class SessionTests(SynchronousTestCase):
         self.desk.drain()
         self.identified()
         self.assertEqual(self.sent(), ["identify", "drain"])
+
+
+class IntroductionTests(SessionCase):
+    """What the hub may refuse of it."""
+
+    def test_refused(self) -> None:
+        """A hub that does not take what the agent says of itself ends the session with the
+        reason."""
+        self.open()
+        wrong = {"field": "labels.k", "error": "too_long", "detail": "at most 256"}
+        with capturedLogs() as logged:
+            self.hear(
+                {
+                    "type": "error",
+                    "error": "validation_failed",
+                    "message_type": "identify",
+                    "errors": [wrong],
+                }
+            )
+        self.assertEqual(self.line.did, [1000])
+        self.session.closed(1000, "")
+        ending = self.ending()
+        self.assertEqual(ending.refused, "validation_failed")
+        self.assertIn("labels.k", ending.problem)
+        self.assertIn("labels.k", formatEvent(logged[0]) or "")
+
+    def test_passing_error(self) -> None:
+        """Another error before identified is logged, and the hub may still take it in."""
+        self.open()
+        with capturedLogs() as logged:
+            self.hear({"type": "error", "error": "internal_error"})
+        self.assertEqual((len(logged), self.line.did), (1, []))
+        self.hear({"type": "identified", "agent_id": "bot", "limits": LIMITS})
+        self.session.drop()
+        self.assertEqual(self.ending().refused, None)
+
+    def test_many_mentions(self) -> None:
+        """However much there is to mention, identify fits what the hub takes of a stranger."""
+        mentions = [{"task_id": f"task-{n:016x}", "generation": n} for n in range(4_000)]
+        self.patch(self.desk, "mentions", lambda: mentions)
+        self.open()
+        (identify,) = self.line.frames
+        self.assertLess(len(json.dumps(identify)), 64 * 1024)
+        self.assertEqual(identify["tasks"], mentions[: len(identify["tasks"])])
+        self.assertGreater(len(identify["tasks"]), 400)
+
+    def test_wish_for_lost_lines(self) -> None:
+        """What identified said of coming back is for a lost line, not for a replaced one."""
+        for code, wish in ((1006, 0.25), (4001, None)):
+            self.setUp()
+            self.identified(retry_after_ms=250)
+            self.session.closed(code, "replaced")
+            self.assertEqual(self.ending().retry_after_s, wish)
