@@ -23,11 +23,11 @@ from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from agentcom.errors import TooManyConnections
+from agentcom.errors import AgentComError, HubStopping, TooManyConnections
 from agentcom.http.routing import Answer, respond
 from agentcom.hub.pacing import told
 from agentcom.wire.codec import encode
-from agentcom.ws.admission import CONNECTIONS, Admission
+from agentcom.ws.admission import CONNECTIONS, STOPPING, Admission
 from agentcom.ws.factory import AgentFactory
 from agentcom.ws.outbound import ABORT_AFTER_S
 
@@ -140,6 +140,9 @@ class Newcomer(Protocol):
     def _enter(self) -> None:
         """Its turn has come."""
         if self._gone:
+            return
+        if self.door.admission.stopping:
+            self._refuse(STOPPING)
             return
         try:
             if is_plain_handshake(self._data):
@@ -302,11 +305,15 @@ def _no_room(limit: str, retry_after_ms: int) -> tuple[Answer, str]:
 
     A WebSocket client shows its user, and its own code, no more than the phrase.
     """
-    error = TooManyConnections(
-        "the hub has as many connections as it may: try again later, or raise "
-        f"--max-{limit} of the hub",
-        retry_after_ms=retry_after_ms,
-    )
+    error: AgentComError
+    if limit == STOPPING:
+        error = HubStopping("the hub is stopping", retry_after_ms=retry_after_ms)
+    else:
+        error = TooManyConnections(
+            "the hub has as many connections as it may: try again later, or raise "
+            f"--max-{limit} of the hub",
+            retry_after_ms=retry_after_ms,
+        )
     headers = ((b"retry-after", b"%d" % -(-retry_after_ms // 1000)),)
     return Answer(503, error.body(), headers), told(UNAVAILABLE, retry_after_ms)
 

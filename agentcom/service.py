@@ -169,13 +169,14 @@ class HubService(Service):
         # that is stuck must not cost them the word that the hub stops.
         share = min(AGENTS_CLOSE_S, self.config.drain_s / 4)
         self.log.info("stopping: answering what was received")
+        factory.admission.stopping = True
         drained = hub.drain()
         for port in self._ports:
             await maybeDeferred(port.stopListening)
         await self._until(lambda: bool(drained.called) and not api.in_progress, ends - share)
         self.parts.streams.stop()
-        hub.stop()
         factory.rivals.stop()
+        hub.stop()
         for connection in list(factory.connections):
             connection.close(GOING_AWAY, told("hub stopping", hub.pacing.retry_after_ms()))
         await self._until(lambda: not factory.connections, self._reactor.seconds() + share)

@@ -32,17 +32,19 @@ class Fanout:
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._jobs: deque[tuple[Frame, deque[Link]]] = deque()
+        self._jobs: deque[tuple[Frame, list[Link]]] = deque()
+        # How many have the first frame already.
+        self._done = 0
         self.waiting_bytes = 0
         self._sent = 0
         self._turning = False
 
     def send(self, frame: Frame, links: list[Link]) -> None:
-        """Send a frame to each of these."""
+        """Send a frame to each of these; the list is this object's from now on."""
         if not links:
             return
-        self._jobs.append((SharedFrame(frame), deque(links)))
-        self.waiting_bytes += len(frame)
+        self._jobs.append((SharedFrame(frame), links))
+        self.waiting_bytes += _cost(frame, links)
         self._go_on()
 
     @property
@@ -59,15 +61,22 @@ class Fanout:
         """Send what this turn has room for."""
         while self._jobs and self._sent < AT_A_TIME:
             frame, links = self._jobs[0]
-            while links and self._sent < AT_A_TIME:
+            while self._done < len(links) and self._sent < AT_A_TIME:
                 self._sent += 1
-                links.popleft().send(frame)
-            if not links:
+                self._done += 1
+                links[self._done - 1].send(frame)
+            if self._done == len(links):
                 self._jobs.popleft()
-                self.waiting_bytes -= len(frame)
+                self._done = 0
+                self.waiting_bytes -= _cost(frame, links)
         if self._sent and not self._turning:
             self._turning = True
             self._clock.callLater(0, self._turn)
+
+
+def _cost(frame: Frame, links: list[Link]) -> int:
+    """Bytes that a frame takes while it waits, its receivers included."""
+    return len(frame) + 8 * len(links)
 
 
 class Presence:

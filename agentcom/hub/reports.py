@@ -24,7 +24,7 @@ from agentcom.core.changes import (
     Reject,
 )
 from agentcom.core.events import Draft
-from agentcom.core.fence import Counts, Kind, Refused, Repeated, judge, keeps
+from agentcom.core.fence import Counts, Kind, Refused, Repeated, judge
 from agentcom.core.task import Task
 from agentcom.errors import AgentComError, InvalidState, NotAssignee, StaleGeneration
 from agentcom.hub.eventlog import EventLog
@@ -175,7 +175,8 @@ class Reports:
         self._change(task, link, frame, change, frames.TaskAck, status="rejected")
 
     def _recovering(self, task: Task, link: Link, frame: frames.TaskRecovering) -> None:
-        if frame.last_status in NOT_BEGUN or not keeps(task, link.agent.agent_id, frame.generation):
+        kept = self._returning.keeps(task, link.agent.agent_id, frame.generation)
+        if frame.last_status in NOT_BEGUN or not kept:
             # Of an attempt that it ended by its own word there is nothing to go on with.
             if task.status.held:
                 self._change(task, link, frame, Reassign(frame.last_status), frames.TaskReassign)
@@ -195,11 +196,10 @@ class Reports:
         self._returning.watch_recovery(self._ledger.live[task.id])
 
     def _state(self, task: Task, link: Link, frame: frames.StateReport) -> None:
-        goes_on = self._returning.still_has(
-            link.agent.agent_id, task.id, frame.generation, Kind.STATE
-        )
+        agent_id = link.agent.agent_id
+        goes_on = self._returning.still_has(agent_id, task.id, frame.generation, Kind.STATE)
         if goes_on:
-            self._willingness.heard(link.agent.agent_id)
+            self._willingness.heard(agent_id)
         self._answer(link, frame, frames.StateReportAck, action="continue" if goes_on else "abort")
 
     def _answer_again(self, verdict: Repeated, link: Link, frame: frames.Report) -> None:

@@ -103,20 +103,22 @@ class Returning:
         """The agent says that it works on a task: whether it is its own.
 
         One that went back to the queue meanwhile, and was not assigned since,
-        is taken up again: nobody else has begun, so the work is kept.  Not by an
-        agent whose time to stop has passed.
+        is taken up again: nobody else has begun, so the work is kept.
         """
         task = self._ledger.peek(task_id)
-        if task is None or not keeps(task, agent_id, generation):
+        if task is None or not self.keeps(task, agent_id, generation):
             return False
         if task.status is Status.QUEUED:
-            holding = self._holdings.get(agent_id)
-            if holding is not None and holding.overdue:
-                return False
             self._ledger.change(task_id, Recover(via))
         self.heard(agent_id, task_id, began=True)
         self.watch_recovery(task)
         return True
+
+    def keeps(self, task: Task, agent_id: str, generation: int | None) -> bool:
+        """Whether it may go on with a task; past a drain's deadline with nothing queued."""
+        holding = self._holdings.get(agent_id)
+        overdue = holding is not None and holding.overdue and task.status is Status.QUEUED
+        return not overdue and keeps(task, agent_id, generation)
 
     def heard(self, agent_id: str, task_id: str, began: bool = False) -> None:
         """The agent spoke of a task of its own: it need not be sent again.

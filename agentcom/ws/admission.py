@@ -24,6 +24,7 @@ KEPT_FOR_HTTP_MOST = 256
 
 CONNECTIONS = "connections"
 UNIDENTIFIED = "unidentified"
+STOPPING = "stopping"
 
 
 class Admission:
@@ -34,6 +35,7 @@ class Admission:
     :param most: connections in all, those of HTTP included.
     :param most_unidentified: WebSocket connections that have not identified.
     :ivar http: open connections that speak HTTP.
+    :ivar stopping: no WebSocket is let in any more.
     """
 
     def __init__(
@@ -52,6 +54,7 @@ class Admission:
         self.most = most
         self.most_unidentified = most_unidentified
         self.http = 0
+        self.stopping = False
         self._waiting: deque[Callable[[], None]] = deque()
         self._served = 0
         self._turning = False
@@ -74,7 +77,9 @@ class Admission:
         return False
 
     def refusal(self) -> str | None:
-        """The limit that keeps one more WebSocket out, or ``None``."""
+        """What keeps one more WebSocket out, or ``None``."""
+        if self.stopping:
+            return STOPPING
         kept = min(KEPT_FOR_HTTP_MOST, int(self.most * KEPT_FOR_HTTP))
         if len(self._agents) + len(self._waiting) >= self.most - kept:
             return self._refuse(CONNECTIONS)

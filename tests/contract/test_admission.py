@@ -141,6 +141,24 @@ class InTurnTests(HubTests):
         self.assertEqual(self.hub.parts.factory.admission.unidentified, len(crowd) - 1)
         self.assertEqual(self.flushLoggedErrors(), [])
 
+    def test_hub_that_stops(self) -> None:
+        """Whoever waits for its turn, and whoever knocks, when the hub stops is told so: nobody is
+        let in to be cut."""
+        for _ in range(admission.AT_A_TIME + 1):
+            client = self.hub.open_http()
+            assert client.transport is not None
+            client.transport.write(UPGRADE)
+        for pump in list(self.hub._pumps):
+            pump.flush()
+        self.hub.parts.factory.admission.stopping = True
+        self.hub.settle()
+        late = self.hub.connect()
+        for told in (client.received, (late.closed or (0, ""))[1]):
+            self.assertIn("503", told.decode() if isinstance(told, bytes) else str(told))
+            self.assertIn("retry_after_ms=", str(told))
+        self.assertIn(b'"stopping"', client.received)
+        self.assertEqual(self.hub.hub.counts.refused, {})
+
     def test_alone(self) -> None:
         """One that comes alone is served at once."""
         agent = self.hub.connect()

@@ -86,9 +86,11 @@ class DeadlineTests(DrainTests):
         answers = agent.say("state_report", status="working", **mention)
         self.assert_answer(answers, "state_report_ack", action="abort")
         self.assertEqual(self.status_of(task_id), "queued")
-        agent.say("task_recovering", last_status="working", **mention)
+        for _ in range(3):
+            answers = agent.say("task_recovering", last_status="working", **mention)
+            self.assert_answer(answers, "task_reassign")
         self.hub.advance(1)
-        self.assertEqual(self.status_of(task_id), "queued")
+        self.assert_task(task_id, status="queued", requeues=1)
         self.resume("a")
         self.hub.advance(3)
         self.assertEqual(self.status_of(task_id), "assigned")

@@ -139,10 +139,11 @@ class FightTests(HubTests):
         self.assertEqual([loser.closed is not None for loser in losers], [True, True] + [False] * 3)
 
     def test_stop(self) -> None:
-        """A hub that stops tells those who wait, too."""
+        """A hub that stops tells those who wait, too, and sends nobody back to itself."""
         self.fight(rivals.SLOWED_AFTER)
         loser = self.flip()
         self.hub.parts.factory.rivals.stop()
+        self.hub.hub.stop()
         for connection in list(self.hub.parts.factory.connections):
             connection.close(1001, "hub stopping")
         self.hub.settle()
