@@ -127,7 +127,7 @@ def _drain(told: Told, now: object) -> str:
     if told.get("note"):
         text += f" ({told['note']})"
     if told.get("deadline") is not None:
-        text += f", until {show.when(told['deadline'])}"
+        text += f"; what still runs at {show.when(told['deadline'])} goes back to the queue"
     return text
 
 

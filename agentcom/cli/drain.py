@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -99,6 +100,10 @@ def drain(
     run_with_hub(ctx, run, "interrupted; it stays drained, `agentcom drain --list` shows it")
 
 
+def _resumed(who: str, reply: Mapping[str, Any], told: str) -> str:
+    return f"{who} {told}" if reply.get("was_drained", True) else f"{who} was not drained"
+
+
 @click.command()
 @agent_argument
 @click.option("--all", "whole_hub", is_flag=True, help="The whole hub.")
@@ -120,10 +125,12 @@ def resume(ctx: click.Context, agent_id: str | None, whole_hub: bool, as_json: b
 
     async def run(hub: HubClient) -> int:
         if agent_id is None:
-            show.answer(await hub.resume_hub(), "the hub gives work again", as_json)
+            reply = await hub.resume_hub()
+            show.answer(reply, _resumed("the hub", reply, "gives work again"), as_json)
         else:
             reply = await hub.resume(agent_id)
-            show.answer(reply, f"{show.line(agent_id)} is given work again", as_json)
+            told = _resumed(show.line(agent_id), reply, "is given work again")
+            show.answer(reply, told, as_json)
         return 0
 
     run_with_hub(ctx, run)

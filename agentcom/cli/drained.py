@@ -87,7 +87,10 @@ class Wait:
             if found is not None:
                 self._progress(told(self._agent_id, state))
             if state.get("deadline_passed"):
-                self._fail(f"the deadline has passed and {_tasks(state['running'])}")
+                self._fail(
+                    f"the deadline has passed and {_tasks(state['running'])}; it stays drained "
+                    "until `agentcom resume`"
+                )
             left = POLL_S if until is None else min(POLL_S, until - clock.seconds())
             if left <= 0:
                 stays = "it stays drained, `agentcom drain --list` shows it"

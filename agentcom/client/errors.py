@@ -61,7 +61,8 @@ _SENTENCES = {
     "agent_id_taken": "that agent id is taken; choose another one",
     "idempotency_conflict": "that idempotency key was used before for something else; "
     "choose another key",
-    "invalid_state": "that cannot be done with a task that is {status}",
+    "invalid_state": "that cannot be done with a task that is {status} (`agentcom retry` is for "
+    "dead letters, `agentcom cancel` for what has not ended)",
     "queue_full": "the hub's queue is full; try again when tasks have ended",
     "store_unavailable": "the hub cannot store anything new now; try again in a minute",
     "hub_draining": "the hub is drained and begins nothing; submit the task and it waits, or end "

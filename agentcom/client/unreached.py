@@ -22,7 +22,7 @@ def unreached(url: HubURL, error: BaseException | None) -> HubUnreachable:
     """What to say of an error that kept an answer, or a line, from coming."""
     if isinstance(error, ConnectionRefusedError):
         return HubUnreachable(
-            f"no hub answers at {url}; start one with `twistd -n agentcom` or "
+            f"no hub answers at {url}; start one with `twistd -n --pidfile= agentcom` or "
             "name another with --hub"
         )
     if isinstance(error, DNSLookupError):

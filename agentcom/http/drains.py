@@ -59,8 +59,10 @@ class DrainRoutes:
         """Give an agent work again."""
         agent_id = call.args["agent_id"]
         self._hub.check_running()
+        was_drained = self._hub.drains.shown(agent_id) is not None
         await self._hub.drains.resume(agent_id, call.caller)
-        return Answer(200, {"status": "resumed", "agent_id": agent_id})
+        told = {"status": "resumed", "agent_id": agent_id, "was_drained": was_drained}
+        return Answer(200, told)
 
     async def disconnect(self, call: Call) -> Answer:
         """Close an agent's connection; its tasks are held as for any disconnect."""
@@ -95,8 +97,9 @@ class DrainRoutes:
     async def resume_hub(self, call: Call) -> Answer:
         """Assign again."""
         self._hub.check_running()
+        was_drained = self._hub.dispatch.standstill is not None
         await self._hub.hub_drain.end(call.caller)
-        return Answer(200, {"status": "resumed"})
+        return Answer(200, {"status": "resumed", "was_drained": was_drained})
 
 
 def _route(

@@ -15,6 +15,8 @@ from agentcom.sidecar.jobs import Feed, Frame, Job, Key, Send, Stage, Workshop
 from agentcom.sidecar.journal import ACCEPTED, ENDED, Journal
 from agentcom.sidecar.runner import Ears, Outcome
 
+GONE = "nothing is left of task {task_id}: what the hub says of it is heeded, or it has failed"
+
 Ended = Callable[[Job, Outcome], None]
 
 
@@ -78,7 +80,7 @@ class Bench:
             job.work = self._workshop.adopt(entry.task, self._ears(job))
             job.stage = Stage.RUNNING if job.work else Stage.LOST
             job.adopted = True
-            told = "task {task_id} is taken up again" if job.work else "task {task_id} was lost"
+            told = "task {task_id} is taken up again" if job.work else GONE
             self.log.info(told, task_id=job.key[0])
         return [entry.key for entry in entries if entry.stage == ENDED]
 

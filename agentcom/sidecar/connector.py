@@ -84,7 +84,7 @@ def judge(agent_id: str, ending: Ending, *, first: bool, renewable: bool) -> Aga
         what = "the line to the hub is lost" if ending.identified else "the hub took no line"
         return Again(f"{what}{detail}", ending.retry_after_s or 0.0)
     if renewable:
-        return Again(f"{problem}; asking for a new one", renew=True, at_once=True)
+        return Again(f"{problem}; getting a token anew", renew=True, at_once=True)
     if first:
         raise GiveUp(f"{problem}; make one with `agentcom token create {agent_id}`")
     # It was good before, so the hub's data may be on its way back.

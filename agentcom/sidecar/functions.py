@@ -143,7 +143,12 @@ class Call:
     async def _run(self) -> Outcome:
         try:
             await self._go.wait()
-            return returned(await self._function(self._task, self._progress))
+            outcome = returned(await self._function(self._task, self._progress))
+            if outcome.error is not None:
+                self.log.warn(
+                    "task {id}: {e}: {r}", id=self._task.id, e=outcome.error, r=outcome.reason
+                )
+            return outcome
         except GeneratorExit:
             raise
         except BaseException as e:

@@ -83,7 +83,7 @@ class Replies:
     def _cancelled(self, frame: Frame) -> None:
         for job in self._bench:
             if job.key[0] == frame["task_id"] and job.key[1] <= frame["generation"]:
-                self._bench.abort(job, f"cancelled ({frame.get('reason')})")
+                self._bench.abort(job, f"the hub calls it off ({frame.get('reason')})")
 
     def judged(self, verdict: Frame) -> None:
         """Whether to go on with a task that was mentioned."""

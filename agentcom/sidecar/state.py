@@ -91,8 +91,8 @@ def _hold(lock: int, path: Path, agent_id: str) -> None:
     except BlockingIOError:
         holder = os.pread(lock, 32, 0).decode("ascii", "replace").strip() or "unknown"
         raise GiveUp(
-            f"agent {agent_id} runs already, as process {holder} with the state directory "
-            f"{path}; stop it, or give this one another id or state directory"
+            f"the state directory {path} is in use by process {holder}; stop that, or give "
+            f"agent {agent_id} another id or state directory"
         ) from None
     except OSError as e:
         raise GiveUp(f"the state directory {path} cannot be used: {e.strerror}") from e

@@ -22,6 +22,7 @@ class DrainTests(QueueTests):
     def resume(self, agent_id: str) -> None:
         """Resume an agent that the hub knows."""
         told = self.post(f"/api/agents/{agent_id}/resume")
+        self.assertEqual(told.pop("was_drained") in (True, False), True)
         self.assertEqual(told, {"status": "resumed", "agent_id": agent_id})
 
     def state(self, agent_id: str, **fields: Any) -> Frame:

@@ -18,7 +18,9 @@ class HubDrainTests(DrainTests):
 
     def resume_hub(self) -> None:
         answer = self.hub.request("DELETE", HUB)
-        self.assertEqual((answer.status, answer.body), (200, {"status": "resumed"}))
+        self.assertEqual(
+            (answer.status, answer.body), (200, {"status": "resumed", "was_drained": True})
+        )
 
     def hub_state(self, **fields: Any) -> Frame:
         told: Frame = self.hub.request("GET", HUB).body

@@ -143,7 +143,7 @@ class SidecarCrashTests(AgentTestCase):
         until(self.begun, "begun")
         second = self.sidecar(hub)
         self.assertEqual(second.wait(), 1)
-        self.assertIn("agent bot runs already, as process", second.errors())
+        self.assertIn("is in use by process", second.errors())
         self.assertNotIn("Traceback", second.errors())
         self.go()
         self.assert_done_once(http, task_id)

@@ -81,7 +81,7 @@ class AgentTests(CommandTestCase):
         """A second agent with the same state ends with a sentence."""
         state = State.open(self.home / "agents" / "bot", "bot")
         self.addCleanup(state.close)
-        self.assertIn("agent bot runs already", self.error_of(*self.arguments))
+        self.assertIn("is in use by process", self.error_of(*self.arguments))
         self.assertEqual(StubSidecar.made, [])
 
     def test_given_token(self) -> None:

@@ -105,11 +105,13 @@ class OneAgentTests(CommandTestCase):
         self.assert_says(self.lines()["connection"], "kept for it until it is back")
 
     def test_drained(self) -> None:
-        """A drain is told with who, why and until when."""
+        """A drain is told with who, why and what its deadline means."""
         self.real.agent("bot")
         self.real.request("POST", f"{PATH}/drain", {"note": "new disk", "deadline_s": 60})
         self.assert_says(
-            self.lines()["work"], "offered nothing more", "drained by admin (new disk), until"
+            self.lines()["work"],
+            "offered nothing more",
+            "drained by admin (new disk); what still runs at ",
         )
 
     def test_json(self) -> None:

@@ -37,7 +37,7 @@ class StateTests(SynchronousTestCase):
     def test_held(self) -> None:
         """It has one process at a time; who comes second is told which one."""
         state = self.open()
-        self.assertIn(f"agent bot runs already, as process {os.getpid()}", self.refused())
+        self.assertIn(f"is in use by process {os.getpid()}", self.refused())
         state.close()
         self.open().close()
 
