@@ -47,6 +47,9 @@ those behind a crowd do not wait long, and few enough for the others in that tur
 MOST_WAITING = 64 * 1024
 """Bytes that may come while a handshake waits for its turn."""
 
+READ_WITHIN_S = 60.0
+"""Seconds in which the last answer on a connection must be read."""
+
 SPEAK_WITHIN_S = 60.0
 """Seconds in which a connection must say what it wants."""
 
@@ -67,9 +70,20 @@ class Channel(HTTPChannel):
     """A connection that speaks HTTP, perhaps until it becomes a WebSocket."""
 
     admission: Admission
+    clock: IReactorTime
+    _abort: IDelayedCall | None = None
+
+    def loseConnection(self) -> None:
+        """Say goodbye when all is written, and see that it ends: TLS waits for the peer's."""
+        super().loseConnection()  # type: ignore[no-untyped-call]  # untyped in Twisted
+        transport: Any = self.transport
+        if self._abort is None and transport is not None:
+            self._abort = self.clock.callLater(READ_WITHIN_S, transport.abortConnection)
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.leave()
+        if self._abort is not None and self._abort.active():
+            self._abort.cancel()
         super().connectionLost(reason)  # type: ignore[no-untyped-call]  # untyped in Twisted
 
     def leave(self) -> None:

@@ -160,6 +160,12 @@ class QueueFull(AgentComError):
     code = "queue_full"
 
 
+class Replaced(AgentComError):
+    """A newer connection of the agent is there: here only its reports count."""
+
+    code = "replaced"
+
+
 class TooManyConnections(AgentComError):
     """As many connections are open as there may be, in all or of nobody known."""
 

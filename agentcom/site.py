@@ -158,6 +158,7 @@ def make_site(api: Api, factory: AgentFactory, clock: IReactorTime) -> AgentComS
     HubRequest.api = api
     HubRequest.clock = clock
     HubChannel.admission = factory.admission
+    HubChannel.clock = clock
     site = AgentComSite(  # type: ignore[no-untyped-call]  # untyped in Twisted
         Root(api, factory),
         requestFactory=HubRequest,

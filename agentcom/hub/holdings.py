@@ -15,6 +15,9 @@ from agentcom.hub.agenda import Agenda
 from agentcom.hub.link import Roster
 from agentcom.hub.queue import Group
 
+SENT_AGAIN = 2
+"""Times that a task is sent again to an agent that comes back without a word of it."""
+
 
 class Holding:
     """What one agent has, and may be offered.
@@ -27,6 +30,8 @@ class Holding:
     :ivar stamp: when what it has changed last, as a growing number.
     :ivar unconfirmed: held tasks that it has not mentioned since it is back.
     :ivar repeated: held tasks that were sent again: a rejection means busy.
+    :ivar unheard: how often a task was sent again to one that came back, and
+        not accepted.
     :ivar busy: those of them to be asked about later.
     :ivar draining: it is offered nothing more: it asked for that itself, until it
         connects anew, or there is a ``drain``.
@@ -52,6 +57,7 @@ class Holding:
         self.stamp = 0
         self.unconfirmed: set[str] = set()
         self.repeated: set[str] = set()
+        self.unheard: dict[str, int] = {}
         self.busy: dict[str, None] = {}
         self.draining = False
         self.asked: str | None = None
@@ -77,11 +83,17 @@ class Holding:
             and (self.probing or not self.unresponsive)
         )
 
+    def ignores(self, task_id: str) -> bool:
+        """It is back, and said nothing of a task that it never accepted: whether once too often."""
+        self.unheard[task_id] = self.unheard.get(task_id, 0) + 1
+        return self.unheard[task_id] > SENT_AGAIN
+
     def release(self, task_id: str) -> None:
         """The task is no longer its own."""
         self.held.pop(task_id, None)
         self.unconfirmed.discard(task_id)
         self.repeated.discard(task_id)
+        self.unheard.pop(task_id, None)
         self.busy.pop(task_id, None)
 
     def empty(self) -> bool:

@@ -160,6 +160,7 @@ class Hub:
         self.drains.load(loaded.drains)
         for step in (store.check_space, store.check_commit, auth.reload, self.retention.tick):
             self.agenda.every_tick(step)
+        self.agenda.every_tick(self.pacing.tick)
 
     def now(self) -> int:
         """Unix milliseconds."""

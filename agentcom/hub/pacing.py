@@ -18,6 +18,9 @@ LONGEST_S = 20.0
 LEAST_REFUSED_MS = 1_000
 """Milliseconds for which one that was not let in is sent away at the least."""
 
+LEAST_REFUSED_S = 1.0
+"""Seconds over which those are spread at the least, on top of that."""
+
 
 class Pacing:
     """Spreads those who come back.
@@ -29,15 +32,29 @@ class Pacing:
     def __init__(self, connected: Sized, fraction: Callable[[], float]) -> None:
         self._connected = connected
         self._fraction = fraction
+        self._lately = 0
+        self._refused = 0
 
     def retry_after_ms(self) -> int:
         """Milliseconds, anew for each that asks."""
-        window_s = min(LONGEST_S, len(self._connected) / COMEBACKS_A_SECOND)
-        return int(self._fraction() * window_s * 1000)
+        return self._within(self._window_s())
 
     def refused_ms(self) -> int:
         """The same for one that finds no room: others must go first."""
-        return LEAST_REFUSED_MS + self.retry_after_ms()
+        self._refused += 1
+        return LEAST_REFUSED_MS + self._within(max(LEAST_REFUSED_S, self._window_s()))
+
+    def tick(self) -> None:
+        """A second has passed: those who left or were refused lately count half."""
+        self._lately = max(len(self._connected), self._lately // 2)
+        self._refused //= 2
+
+    def _window_s(self) -> float:
+        coming = max(len(self._connected), self._lately) + self._refused
+        return min(LONGEST_S, coming / COMEBACKS_A_SECOND)
+
+    def _within(self, window_s: float) -> int:
+        return int(self._fraction() * window_s * 1000)
 
 
 def told(reason: str, retry_after_ms: int) -> str:

@@ -28,10 +28,14 @@ AT_A_TIME = 64
 
 
 class Fanout:
-    """Sends one frame to many, some in each turn of the reactor, in order."""
+    """Sends one frame to many, some in each turn of the reactor, in order.
 
-    def __init__(self, clock: IReactorTime) -> None:
+    It goes to the connection that an agent has when its turn comes.
+    """
+
+    def __init__(self, clock: IReactorTime, roster: Roster) -> None:
         self._clock = clock
+        self._roster = roster
         self._jobs: deque[tuple[Frame, list[Link]]] = deque()
         # How many have the first frame already.
         self._done = 0
@@ -63,8 +67,10 @@ class Fanout:
             frame, links = self._jobs[0]
             while self._done < len(links) and self._sent < AT_A_TIME:
                 self._sent += 1
+                link = self._roster.get(links[self._done].agent.agent_id)
                 self._done += 1
-                links[self._done - 1].send(frame)
+                if link is not None:
+                    link.send(frame)
             if self._done == len(links):
                 self._jobs.popleft()
                 self._done = 0
@@ -101,7 +107,7 @@ class Presence:
         self._roster = roster
         self._info = info
         self._limit = limit
-        self._fanout = Fanout(clock)
+        self._fanout = Fanout(clock, roster)
         self._joined: dict[str, dict[str, Any]] = {}
         self._left: dict[str, None] = {}
         self._changed: dict[str, dict[str, Any]] = {}

@@ -134,16 +134,14 @@ class Returning:
             holding.held[task_id] = self._agenda.seconds()
         if began:
             self._agenda.cancel("accept", task_id)
+            holding.unheard.pop(task_id, None)
         if began and holding.repeated:
             holding.repeated.discard(task_id)
             holding.busy.pop(task_id, None)
             self._agenda.cancel("ask_again", task_id)
 
     def rejects_repetition(self, agent_id: str, task_id: str) -> bool:
-        """Whether a rejection answers a repetition: then it is asked again later.
-
-        It means "busy": the task stays with its agent.
-        """
+        """Whether a rejection means "busy": of a repetition, which is then asked again later."""
         holding = self._holdings.get(agent_id)
         if holding is None or task_id not in holding.repeated:
             return False
@@ -198,8 +196,11 @@ class Returning:
         if holding is None or agent_id not in self._roster:
             return
         holding.quiet = False
-        for task_id in list(holding.held):
-            if task_id in holding.unconfirmed:
+        for task_id in [i for i in holding.held if i in holding.unconfirmed]:
+            if self._ledger.live[task_id].status is Status.ASSIGNED and holding.ignores(task_id):
+                # Each comeback would begin its time to accept anew, for ever.
+                self._agenda.after("accept", task_id, 0)
+            else:
                 self.send_again(task_id)
         holding.unconfirmed.clear()
         self._dispatch.offer(agent_id)
@@ -209,8 +210,8 @@ class Returning:
         if task is None or task.agent_id is None or not task.status.held:
             return
         self._agenda.cancel("ask_again", task_id)
-        holding = self._holdings.get(task.agent_id)
-        if holding is not None and task_id in holding.busy:
+        holding = self._holdings.of(task.agent_id)
+        if task_id in holding.busy:
             del holding.busy[task_id]
             self.send_again(task_id)
 

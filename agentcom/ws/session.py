@@ -26,6 +26,7 @@ from agentcom.errors import (
     InvalidJSON,
     InvalidToken,
     NotIdentified,
+    Replaced,
     TokenAgentMismatch,
     ValidationFailed,
 )
@@ -118,6 +119,8 @@ class Session:
             self._is_bad(e)
             return
         if self.replaced and not isinstance(frame, _OF_REPLACED):
+            told = "a newer connection of this agent is there; this one is closed soon"
+            self._tell(with_ref(Replaced(told), frame.ref), {})
             return
         try:
             if type(frame) is frames.Identify:

@@ -228,3 +228,17 @@ class DiffTests(HubTests):
         """The sender of a status gets its own at once, in this mode too."""
         self.diff.say("status", status="x")
         self.assertEqual(len(self.diff.of("status_changed")), 1)
+
+
+class ReplacedMeanwhileTests(HubTests):
+    """An agent comes back on a new line while something is on its way to many."""
+
+    def test_nobody_is_left_out(self) -> None:
+        """What is sent to many reaches each agent on the line that it has when its turn comes."""
+        for number in range(100):
+            self.hub.agent(f"a{number:02d}", presence="none")
+        hub = self.hub.hub
+        newer = self.hub.connect()
+        hub.presence.broadcast(b'{"type":"x"}', list(hub.roster.values()))
+        newer.say("identify", agent_id="a99", token=self.hub.token("a99"), presence="none")
+        self.assertEqual(len(newer.of("x")), 1)

@@ -59,15 +59,18 @@ class FightTests(HubTests):
             self.assertEqual(loser.closed, (4001, f"replaced; retry_after_ms={wait * 1000}"))
 
     def test_loser_that_waits_hears_pong_and_nothing_else(self) -> None:
-        """Its ping is answered, or it would think the line dead and come back; messages,
-        status and new tasks are not its own."""
+        """Its ping is answered, or it would think the line dead and come back; messages and new
+        tasks are not its own, and whatever else it says is refused."""
         self.fight(rivals.SLOWED_AFTER)
         loser = self.flip()
         seen = len(loser.frames)
         self.hub.push("a")
-        self.assertEqual(loser.say("status", status="mine"), [])
+        self.assert_error(loser.say("status", status="mine", ref=7), "replaced", ref=7)
         self.assert_answer(loser.say("ping"), "pong")
-        self.assertEqual(len(loser.frames), seen + 1)
+        self.assertEqual(len(loser.frames), seen + 2)
+        self.assertEqual(
+            self.hub.request("GET", "/api/agents").body["agents"][0]["status"], "connected"
+        )
 
     def test_reports_of_one_that_waits_count(self) -> None:
         """What it was working on it may still report."""

@@ -242,3 +242,45 @@ class OrderTests(SilentTests):
         self.assertEqual(self.assigned(self.agent)[-1], task_id)
         self.agent.say("task_accepted", task_id=task_id)
         self.assertEqual(self.state(), "busy")
+
+
+class CrashLoopTests(QueueTests):
+    """An agent that dies of a task, or before it can say a word of it, again and again."""
+
+    def test_it_does_not_hold_the_task(self) -> None:
+        """A task that was sent again twice to an agent that comes back without a word goes to
+        somebody else, and the agent is unresponsive."""
+        dying = self.hub.agent("a")
+        task_id = self.submit()
+        self.hub.agent("b")
+        for _ in range(3):
+            self.assert_task(task_id, status="assigned", agent_id="a", generation=1)
+            dying.vanish()
+            self.hub.advance(5)
+            dying = self.hub.agent("a")
+            self.hub.advance(2.5)
+        self.assert_task(task_id, status="assigned", agent_id="b", generation=2, attempts=1)
+        self.assertEqual(self.hub.request("GET", "/api/agents/a").body["state"], "unresponsive")
+
+    def test_one_that_accepts_keeps_it(self) -> None:
+        """One that accepts in between begins the count anew."""
+        agent = self.hub.agent("a")
+        task_id = self.submit()
+        self.hub.agent("b")
+        for _ in range(6):
+            agent.vanish()
+            agent = self.hub.agent("a")
+            self.hub.advance(2.5)
+            agent.say("task_accepted", task_id=task_id, generation=1)
+        self.assert_task(task_id, status="working", agent_id="a", generation=1)
+
+    def test_a_push_stays(self) -> None:
+        """An order stays with its agent, which is shown as unresponsive."""
+        agent = self.hub.agent("a")
+        task_id = self.hub.push("a")
+        for _ in range(4):
+            agent.vanish()
+            agent = self.hub.agent("a")
+            self.hub.advance(2.5)
+        self.assert_task(task_id, status="assigned", agent_id="a", generation=1)
+        self.assertEqual(self.hub.request("GET", "/api/agents/a").body["state"], "unresponsive")
