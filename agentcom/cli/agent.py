@@ -70,7 +70,13 @@ def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
     metavar="COMMAND",
     help="Run for each task, without a shell; the task is on its standard input.",
 )
-@click.option("--slots", type=Count(1, 10_000), default=1, show_default=True)
+@click.option(
+    "--slots",
+    type=Count(1, 10_000),
+    default=1,
+    show_default=True,
+    help="How many tasks it works on at a time.",
+)
 @click.option("--name", callback=_name, metavar="NAME", help="Shown to people.  [default: the id]")
 @click.option(
     "--capability",
@@ -80,7 +86,14 @@ def _name(ctx: click.Context, param: click.Parameter, value: str | None) -> Any:
     metavar="C",
     help="May be repeated.",
 )
-@click.option("--label", "labels", multiple=True, callback=_labels, metavar="K=V")
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    callback=_labels,
+    metavar="K=V",
+    help="What it is like, for tasks that ask for it.  May be repeated.",
+)
 @click.option(
     "--state-dir",
     type=click.Path(file_okay=False, path_type=Path),

@@ -154,7 +154,8 @@ def disconnect(
     """Close an agent's connection.
 
     Its tasks are kept for it as when a line breaks, and it may come back at
-    once: to keep work from it, drain it; to keep it out, revoke its token.
+    once: to keep work from it, drain it; to keep it out, revoke
+    its token (on the hub's own machine it makes another: stop it).
     An admin's token is needed.
 
     \b

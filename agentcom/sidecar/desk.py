@@ -216,7 +216,7 @@ class Desk:
     def _could_not_begin(self, job: Job, problem: str | None) -> None:
         """The agent's own trouble costs the task no attempt, and no other task comes for now."""
         self.log.error("task {task_id} could not begin: {p}", task_id=job.key[0], p=problem)
-        job.work = None
+        job.let_go()
         self._hand_back(job)
         self._mending.look(trouble=True)
 

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 BATCH_S = 0.2
 FRAMES_A_BATCH = 8
 LAST_FRAMES = 64
+# No hub counts so far; Python would refuse to read a number of thousands of digits.
+MOST_DIGITS = 20
 ENDED = frozenset({"completed", "dead_letter", "cancelled", "expired"})
 
 Key = tuple[str, int]
@@ -99,7 +101,7 @@ def which(frame: Frame, known: Iterable[Key]) -> Key:
     said = frame.get("ref")
     if isinstance(said, str):
         task_id, _, generation = said.rpartition("#")
-        if generation.isdecimal():
+        if generation.isdecimal() and len(generation) < MOST_DIGITS:
             return task_id, int(generation)
     task_id = str(frame.get("task_id"))
     return max((key for key in known if key[0] == task_id), default=(task_id, 0))
@@ -179,6 +181,12 @@ class Job:
     stage: Stage = Stage.OFFERED
     work: Work | None = None
     adopted: bool = False
+
+    def let_go(self) -> None:
+        """Nothing is at work on it any more: drop what that left."""
+        work, self.work = self.work, None
+        if work is not None:
+            work.discard()
 
     @property
     def takes_slot(self) -> bool:

@@ -130,7 +130,11 @@ class Replies:
             return
         job = self._bench.get(key)
         asked = kind == "task_recovering"
-        if job is not None and (asked or job.stage is Stage.OFFERED or lost(frame)):
+        offer = job is not None and job.stage is Stage.OFFERED
+        if offer and kind not in ("task_accepted", None):
+            # Of an earlier attempt, by a hub that repeats no ref.
+            return
+        if job is not None and (asked or offer or lost(frame)):
             self._bench.abort(job, f"the hub says {error}")
 
     def _asked(self, frame: Frame) -> Job | None:

@@ -44,12 +44,14 @@ class Ending(msgspec.Struct, frozen=True):
 
     :ivar code: its exit status, ``None`` if a signal ended it or it never began.
     :ivar problem: a sentence, where the supervisor could not do its part.
+    :ivar begun: whether the command was let go at all.
     :ivar printed: how many bytes it printed in all.
     """
 
     code: int | None = None
     signal: int | None = None
     problem: str | None = None
+    begun: bool = True
     printed: int = 0
 
 

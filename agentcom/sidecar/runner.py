@@ -38,7 +38,7 @@ POLL_S = 0.1
 REMEMBER_S = 1.0
 TIDY_S = 0.5
 BLIND_S = 1.0
-READ_BYTES = 1024 * 1024
+READ_BYTES = 256 * 1024
 HIDDEN_FROM_COMMANDS = ("AGENTCOM_TOKEN",)
 # Without the site's packages a supervisor starts faster and stays small.  Ours
 # are found last, so that none of them stands in for one of Python's own.
@@ -320,7 +320,11 @@ class Run:
             self._hearing.miss(ending.printed - self._printed.position)
         output = self._hearing.output
         truncated = self._hearing.truncated
-        self._end(Outcome(ending.code, ending.signal, output, truncated, data, problem))
+        self._end(
+            Outcome(
+                ending.code, ending.signal, output, truncated, data, problem, begun=ending.begun
+            )
+        )
 
     def _end(self, outcome: Outcome) -> None:
         self._over = True

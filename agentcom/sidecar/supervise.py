@@ -147,6 +147,7 @@ class Supervisor:
             "code": status if status >= 0 and problem is None else None,
             "signal": -status if status < 0 and problem is None else None,
             "problem": problem,
+            "begun": problem is None,
             "printed": self._log.printed,
         }
         # If the directory was removed, nobody asks any more.

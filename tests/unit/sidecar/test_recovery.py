@@ -417,7 +417,7 @@ class TroubleTests(RecoveryTestCase):
         work = self.run_one()
         self.said.clear()
         work.end(Outcome(problem="the run's directory cannot be made: disk full", begun=False))
-        self.assertEqual(self.asked(), [("task-1", "accepted")])
+        self.assertEqual((self.asked(), work.did), ([("task-1", "accepted")], ["discard"]))
         self.hear("task_reassign", ref="task-1#1")
         self.assertEqual((self.rows(), self.desk.unreported), ([], 0))
         self.heard_assign("task-2")
@@ -425,6 +425,19 @@ class TroubleTests(RecoveryTestCase):
         self.clock.advance(AGAIN_S)
         self.heard_assign("task-3")
         self.assertEqual(self.taken()[-1], ("task_accepted", "task-3", 1))
+
+    def test_late_refusal_of_an_older_attempt(self) -> None:
+        """A refusal of an older attempt, by a hub that repeats no ref, harms no offer."""
+        self.run_one()
+        self.heard_assign(generation=2)
+        self.works[0].end()
+        self.heard_assign(generation=2)
+        self.hear("error", error="stale_generation", message_type="task_progress", task_id="task-1")
+        self.hear(
+            "error", error="stale_generation", message_type="task_progress", ref="#" + "9" * 5000
+        )
+        self.ack("accepted", ref="task-1#2")
+        self.assertEqual(len(self.works), 2)
 
     def test_report_that_cannot_be_read(self) -> None:
         """A report that the hub cannot read is said once more, plainly, or the task would seem

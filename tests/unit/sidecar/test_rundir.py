@@ -83,7 +83,7 @@ class RunDirTests(SynchronousTestCase):
         room = os.stat(self.run_dir.path / supervise.RESERVED)
         fields = {"code": 3, "signal": None, "problem": None, "printed": 12}
         supervise.write_ending(str(self.run_dir.path), fields)
-        self.assertEqual(self.run_dir.ending(), Ending(3, None, None, 12))
+        self.assertEqual(self.run_dir.ending(), Ending(3, None, None, True, 12))
         recorded = os.stat(self.run_dir.path / "exit.json")
         self.assertEqual((recorded.st_ino, recorded.st_size), (room.st_ino, room.st_size))
 
