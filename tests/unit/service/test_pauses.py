@@ -24,6 +24,8 @@ class PausesTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = Clock()
+        # On this clock every pass takes no time.
+        self.patch(pauses, "LONG_S", 0.0)
         self.pauses = Pauses(self.clock)
         self.addCleanup(self.pauses.stop)
 
@@ -66,14 +68,26 @@ class PausesTests(SynchronousTestCase):
         """Cycles that were set aside are freed as soon as much more is there than before."""
         self.pauses.start()
         found = self.left_behind(1)
-        kept = [Thing() for _ in range(pauses.GROWN_LEAST)]
+        kept = [Thing() for _ in range(gc.get_freeze_count() + pauses.GROWN_LEAST)]
+        gc.collect()
         self.pauses.tick()
-        gc.collect()
+        self.clock.advance(pauses.SETTLED_AFTER_S - 1)
+        self.pauses.tick()
         self.assertIsNotNone(found())
-        kept += [Thing() for _ in range(gc.get_freeze_count() // 2)]
-        gc.collect()
+        self.clock.advance(1)
         self.pauses.tick()
         self.assertIsNone(found())
+        self.assertTrue(kept)
+
+    def test_short_passes_set_nothing_aside(self) -> None:
+        """What a short pass found may be garbage soon: requests under way, for one."""
+        self.patch(pauses, "LONG_S", 1.0)
+        self.pauses.start()
+        before = gc.get_freeze_count()
+        kept = Thing()
+        gc.collect()
+        self.assertLessEqual(gc.get_freeze_count(), before)
+        self.assertIsNotNone(kept)
 
     def test_stop(self) -> None:
         """Afterwards the collector is as it was."""
