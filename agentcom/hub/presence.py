@@ -26,23 +26,33 @@ DIFF_S = 1.0
 AT_A_TIME = 64
 """Frames of a fan-out in one turn of the reactor."""
 
+RECEIVER_BYTES = 8
+"""Bytes that each receiver of a frame that waits takes."""
+
+Done = Callable[[], None]
+
 
 class Fanout:
     """Sends one frame to many, some in each turn of the reactor, in order."""
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
-        self._jobs: deque[tuple[Frame, deque[Link]]] = deque()
+        self._jobs: deque[tuple[Frame, deque[Link], Done | None]] = deque()
         self.waiting_bytes = 0
         self._sent = 0
         self._turning = False
 
-    def send(self, frame: Frame, links: list[Link]) -> None:
-        """Send a frame to each of these."""
-        if not links:
+    def send(self, frame: Frame, links: list[Link], done: Done | None = None) -> None:
+        """Send a frame to each of these.
+
+        :param done: called once the last of them was sent to.
+        """
+        if not links and not self._jobs:
+            if done is not None:
+                done()
             return
-        self._jobs.append((SharedFrame(frame), deque(links)))
-        self.waiting_bytes += len(frame)
+        self._jobs.append((SharedFrame(frame), deque(links), done))
+        self.waiting_bytes += len(frame) + RECEIVER_BYTES * len(links)
         self._go_on()
 
     @property
@@ -58,13 +68,18 @@ class Fanout:
     def _go_on(self) -> None:
         """Send what this turn has room for."""
         while self._jobs and self._sent < AT_A_TIME:
-            frame, links = self._jobs[0]
+            frame, links, done = self._jobs[0]
+            before = len(links)
             while links and self._sent < AT_A_TIME:
                 self._sent += 1
                 links.popleft().send(frame)
-            if not links:
-                self._jobs.popleft()
-                self.waiting_bytes -= len(frame)
+            self.waiting_bytes -= RECEIVER_BYTES * (before - len(links))
+            if links:
+                continue
+            self._jobs.popleft()
+            self.waiting_bytes -= len(frame)
+            if done is not None:
+                done()
         if self._sent and not self._turning:
             self._turning = True
             self._clock.callLater(0, self._turn)
@@ -75,6 +90,7 @@ class Presence:
 
     :param info: AgentInfo of a connected agent.
     :param limit: agents connected up to which ``auto`` is like ``events``.
+    :ivar pending: how many events of it are not on disk yet.
     """
 
     def __init__(
@@ -92,6 +108,7 @@ class Presence:
         self._roster = roster
         self._info = info
         self._limit = limit
+        self.pending = 0
         self._fanout = Fanout(clock)
         self._joined: dict[str, dict[str, Any]] = {}
         self._left: dict[str, None] = {}
@@ -161,16 +178,18 @@ class Presence:
         """Bytes of frames that wait to be sent to many."""
         return self._fanout.waiting_bytes
 
-    def broadcast(self, frame: Frame, links: list[Link]) -> None:
-        """Send any frame to many at the pace of presence."""
-        self._fanout.send(frame, links)
+    def broadcast(self, frame: Frame, links: list[Link], done: Done | None = None) -> None:
+        """Send any frame to many at the pace of presence; ``done`` once all were sent to."""
+        self._fanout.send(frame, links, done)
 
-    def direct(self, frame: Frame, link: Link) -> None:
+    def direct(self, frame: Frame, link: Link, done: Done | None = None) -> None:
         """Send a frame to one agent, behind the broadcasts that are under way."""
         if self._fanout.busy:
-            self._fanout.send(frame, [link])
-        else:
-            link.send(frame)
+            self._fanout.send(frame, [link], done)
+            return
+        link.send(frame)
+        if done is not None:
+            done()
 
     def _tell(self, frame: Frame, about: Link | None) -> None:
         links = [link for link in self._events.values() if link is not about]
@@ -200,4 +219,10 @@ class Presence:
 
     def _log(self, event: str, agent_id: str, told: bytes, then: Callable[[], None]) -> None:
         draft = Draft(events.PRESENCE, event, self._now(), None, agent_id, None, told)
-        self._store.commit(Unit(drafts=(draft,), then=then))
+        self.pending += 1
+
+        def committed() -> None:
+            self.pending -= 1
+            then()
+
+        self._store.commit(Unit(drafts=(draft,), then=committed))
