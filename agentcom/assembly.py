@@ -14,14 +14,18 @@ from agentcom.config import Config, connections_of
 from agentcom.core.ids import Ids
 from agentcom.http.admin import AdminRoutes
 from agentcom.http.agents import AgentRoutes
+from agentcom.http.channels import ChannelRoutes
 from agentcom.http.drains import DrainRoutes
 from agentcom.http.events import EventRoutes
+from agentcom.http.mailbox import MailboxRoutes
+from agentcom.http.messages import MessageRoutes
 from agentcom.http.metrics import MetricRoutes
 from agentcom.http.pages import PageRoutes
 from agentcom.http.routing import Api
 from agentcom.http.tasks import TaskRoutes
 from agentcom.hub.hub import Hub, Settings
 from agentcom.hub.link import Roster
+from agentcom.hub.messages import MessageSettings
 from agentcom.hub.submissions import HOLD_S
 from agentcom.site import AgentComSite, make_site
 from agentcom.store.interface import Store
@@ -57,6 +61,12 @@ class Assembly:
             presence_limit=config.presence_limit,
             max_queued=config.max_queued,
             retain_s=config.retain_s,
+            messages=MessageSettings(
+                rate=config.message_rate,
+                mailbox_size=config.mailbox_size,
+                mailbox_s=config.mailbox_s,
+                retain_s=config.retain_messages_s,
+            ),
         )
         self.hub = Hub(store, clock, ids, agents, settings, wall)
         limits = Limits(
@@ -76,7 +86,10 @@ class Assembly:
             [
                 *TaskRoutes(self.hub, MAX_TASK).routes(),
                 *AgentRoutes(self.hub, limits, self.factory.rivals.contested).routes(),
+                *ChannelRoutes(self.hub).routes(),
                 *DrainRoutes(self.hub).routes(),
+                *MessageRoutes(self.hub).routes(),
+                *MailboxRoutes(self.hub).routes(),
                 *AdminRoutes(self.hub, config.open_registration).routes(),
                 *self.streams.routes(),
                 *MetricRoutes(self.hub, self._connections).routes(),

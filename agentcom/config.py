@@ -37,6 +37,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     :ivar min_free: bytes of free disk under which no new work is taken.
     :ivar max_queued: tasks that may wait.
     :ivar retain_s: seconds that ended tasks are kept, ``None`` for ever.
+    :ivar message_rate: messages a second of one agent, ``None`` for no limit.
+    :ivar mailbox_size: messages that wait for one agent.
+    :ivar mailbox_s: seconds that they wait, ``None`` for ever.
+    :ivar retain_messages_s: seconds that messages are kept, ``None`` for ever.
     :ivar presence_limit: agents up to which ``presence: auto`` gets events.
     :ivar drain_s: seconds that a stop may take.
     :ivar send_buffer: bytes that may wait for an agent that reads slowly.
@@ -53,6 +57,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     min_free: int = 256 * MIB
     max_queued: int = 2_000_000
     retain_s: float | None = 30 * 86_400.0
+    message_rate: float | None = 50.0
+    mailbox_size: int = 1_000
+    mailbox_s: float | None = 7 * 86_400.0
+    retain_messages_s: float | None = 7 * 86_400.0
     presence_limit: int = 200
     open_registration: bool = False
     drain_s: float = 10.0

@@ -232,5 +232,32 @@ class ChannelNotFound(AgentComError):
     code = "channel_not_found"
 
 
+class ChannelExists(AgentComError):
+    """A channel of this name is there already."""
+
+    code = "channel_exists"
+
+
+class TooManyChannels(AgentComError):
+    """As many channels exist as the hub keeps, or an agent subscribes as many as it may."""
+
+    code = "too_many_channels"
+
+
+class MessageNotFound(AgentComError):
+    """No message has this id, or none that the caller may see."""
+
+    code = "message_not_found"
+
+
+class RateLimited(AgentComError):
+    """An agent sends more than it may; ``retry_after_ms`` is when it can go on."""
+
+    code = "rate_limited"
+
+    def __init__(self, retry_after_ms: int) -> None:
+        super().__init__(retry_after_ms=retry_after_ms)
+
+
 class StartError(Exception):
     """The hub cannot start; the text is one sentence for the operator."""

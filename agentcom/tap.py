@@ -54,6 +54,10 @@ class Options(usage.Options):
         ["presence-limit", None, "200", "Agents up to which all of them hear of each other"],
         ["max-queued", None, "2000000", "Tasks that may wait; some 350 bytes of memory each"],
         ["retain", None, "30d", "Forget tasks so long after their end, or: forever"],
+        ["retain-messages", None, "7d", "Forget messages so long after they came, or: forever"],
+        ["message-rate", None, "50", "Messages a second of one agent, or: unlimited"],
+        ["mailbox-size", None, "1000", "Messages that wait for an agent, the newest"],
+        ["mailbox-retain", None, "7d", "How long they wait, or: forever"],
         ["drain-limit", None, "10", "Seconds that a stop may take"],
         ["max-frame", None, "1MiB", "Largest WebSocket frame of an agent"],
         ["send-buffer", None, "8MiB", "What may wait for an agent that reads slowly"],
@@ -109,9 +113,13 @@ class Options(usage.Options):
                 number("presence-limit", self["presence-limit"], 0, 1e6, whole=True)
             ),
             max_queued=int(number("max-queued", self["max-queued"], 1, 1e9, whole=True)),
-            retain_s=None
-            if self["retain"] == "forever"
-            else duration("retain", self["retain"], 60, 36_500 * 86_400),
+            retain_s=self._kept("retain"),
+            retain_messages_s=self._kept("retain-messages"),
+            mailbox_s=self._kept("mailbox-retain"),
+            mailbox_size=int(number("mailbox-size", self["mailbox-size"], 1, 1e5, whole=True)),
+            message_rate=None
+            if self["message-rate"] == "unlimited"
+            else number("message-rate", self["message-rate"], 0.01, 1e6),
             open_registration=bool(self["open-registration"]),
             drain_s=number("drain-limit", self["drain-limit"], 0, 3600),
             max_frame=size("max-frame", self["max-frame"], LEAST_BUFFER, MOST_FRAME),
@@ -122,6 +130,10 @@ class Options(usage.Options):
             max_unidentified=self._count("max-unidentified"),
         )
         return config
+
+    def _kept(self, name: str) -> float | None:
+        text = self[name]
+        return None if text == "forever" else duration(name, text, 60, 36_500 * 86_400)
 
     def _count(self, name: str) -> int | None:
         text = self[name]

@@ -57,6 +57,9 @@ _SENTENCES = {
     "agent_not_found": "the hub knows no such agent; `agentcom agents` lists those that are "
     "connected",
     "task_not_found": "the hub knows no such task; `agentcom tasks` lists those that it has",
+    "channel_not_found": "the hub has no channel {channel!r}; `agentcom channels list` shows "
+    "those that there are",
+    "channel_exists": "there is a channel {channel!r} already",
     "token_not_found": "that agent has no token that could be revoked",
     "agent_id_taken": "that agent id is taken; choose another one",
     "idempotency_conflict": "that idempotency key was used before for something else; "
@@ -64,6 +67,7 @@ _SENTENCES = {
     "invalid_state": "that cannot be done with a task that is {status} (`agentcom retry` is for "
     "dead letters, `agentcom cancel` for what has not ended)",
     "queue_full": "the hub's queue is full; try again when tasks have ended",
+    "rate_limited": "that is more at once than the hub takes; try again in {retry_after_ms} ms",
     "store_unavailable": "the hub cannot store anything new now; try again in a minute",
     "hub_draining": "the hub is drained and begins nothing; submit the task and it waits, or end "
     "it with `agentcom resume --all`",

@@ -2,7 +2,8 @@
 
 Answers are checked (``replies``) and every failure is a ``ClientError``
 (``errors``).  Those of tasks are in ``tasks``, those that take agents out of
-service in ``drains``, the live events in ``stream``.
+service in ``drains``, those on channels in ``channels``, those on
+mailboxes in ``mail``, the live events in ``stream``.
 :func:`connect` makes a client that uses a real reactor.
 """
 
@@ -20,7 +21,9 @@ from twisted.web.iweb import IResponse
 
 from agentcom.client import replies
 from agentcom.client.backoff import Backoff
+from agentcom.client.channels import ChannelCalls
 from agentcom.client.drains import DrainCalls
+from agentcom.client.mail import MailCalls
 from agentcom.client.stream import EventStream, Watcher
 from agentcom.client.tasks import TaskCalls
 from agentcom.client.transport import Transport
@@ -30,7 +33,7 @@ NO_TOKEN = "token_not_found"
 NO_AGENT = "agent_not_found"
 
 
-class HubClient(TaskCalls, DrainCalls):
+class HubClient(TaskCalls, DrainCalls, ChannelCalls, MailCalls):
     """One hub, spoken to with one token.
 
     :param http: does the requests; ``treq.testing`` has one for tests.

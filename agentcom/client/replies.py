@@ -99,9 +99,10 @@ class AgentReply(TypedDict):
 
 
 class Agents(TypedDict):
-    """``GET /api/agents``."""
+    """``GET /api/agents``; events go on from ``cursor``."""
 
     agents: list[AgentReply]
+    cursor: NotRequired[str]
 
 
 class AgentShown(TypedDict):
@@ -234,6 +235,130 @@ class Sent(TypedDict):
 
     status: str
     id: str
+
+
+MessageReply = TypedDict(
+    "MessageReply",
+    {
+        "seq": int,
+        "id": str,
+        "from": str,
+        "to": NotRequired[str | None],
+        "channel": NotRequired[str | None],
+        "message_type": str,
+        "payload": dict[str, Any],
+        "reply_to": NotRequired[str | None],
+        "timestamp": int,
+    },
+)
+"""A message of a mailbox, a history or a thread."""
+
+
+class Letters(TypedDict):
+    """``GET /api/mailbox/:id``; it goes on since ``last_seq``."""
+
+    agent_id: str
+    messages: list[MessageReply]
+    last_seq: int
+    dropped: NotRequired[int]
+
+
+class Acked(TypedDict):
+    """``POST /api/mailbox/:id/ack``."""
+
+    status: str
+    up_to: int
+
+
+class Messages(TypedDict):
+    """``GET /api/messages``."""
+
+    messages: list[MessageReply]
+    cursor: str | None
+
+
+class Thread(TypedDict):
+    """``GET /api/threads/:id``."""
+
+    root: str
+    messages: list[MessageReply]
+    cursor: NotRequired[str | None]
+
+
+class ChannelReply(TypedDict):
+    """A channel as it is listed; one that is shown alone has its ``subscribers``."""
+
+    name: str
+    description: str
+    subscriber_count: int
+    created_at: int
+    created_by: NotRequired[str]
+    subscribers: NotRequired[list[str]]
+
+
+class ChannelList(TypedDict):
+    """``GET /api/channels``."""
+
+    channels: list[ChannelReply]
+
+
+class ChannelCreated(TypedDict):
+    """``POST /api/channels``: the name as it is stored."""
+
+    status: str
+    channel: str
+
+
+class Subscribed(TypedDict):
+    """``POST /api/channels/:ch/subscribe`` and ``…/unsubscribe``."""
+
+    status: str
+    channel: str
+    agent_id: NotRequired[str]
+    note: NotRequired[str]
+
+
+class PublishedReply(TypedDict):
+    """``POST /api/channels/:ch/publish``."""
+
+    status: str
+    channel: str
+    seq: int
+    id: str
+
+
+class PublishedMessage(TypedDict):
+    """A message of a channel."""
+
+    id: str
+    message_type: str
+    payload: dict[str, Any]
+    timestamp: int
+    reply_to: NotRequired[str | None]
+
+
+class StoredMessage(TypedDict):
+    """An entry of a channel's history."""
+
+    seq: int
+    message: PublishedMessage
+    stored_at: int
+
+
+class ChannelHistory(TypedDict):
+    """``GET /api/channels/:ch/history``; with ``more`` it goes on since ``last_seq``."""
+
+    channel: str
+    messages: list[StoredMessage]
+    last_seq: NotRequired[int]
+    more: NotRequired[bool]
+
+
+class Subscriptions(TypedDict):
+    """``GET /api/agents/:id/subscriptions``."""
+
+    agent_id: str
+    subscriptions: list[str]
 
 
 class Gap(TypedDict):

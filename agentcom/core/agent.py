@@ -28,6 +28,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
         presence; a replacement of the connection keeps it.
     :ivar slots: how many tasks the agent takes at a time; 0 for one that only
         submits.
+    :ivar mailbox: it takes all messages from its mailbox, over its connection.
     """
 
     agent_id: str
@@ -37,6 +38,7 @@ class Agent(msgspec.Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = {}
     slots: int = 1
     presence: Presence = Presence.AUTO
+    mailbox: bool = False
     connected_at: int = 0
 
     def info(self, *, running: int, draining: bool, unresponsive: bool) -> dict[str, Any]:

@@ -1,18 +1,17 @@
-"""Who is connected, whether the hub is well, and messages to agents."""
+"""Who is connected, and whether the hub is well."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
-from agentcom.core.tokens import AGENT, SUBMIT
+from agentcom.core.tokens import SUBMIT
 from agentcom.errors import AgentNotFound
 from agentcom.http.errors import RETRY_AFTER_S
 from agentcom.http.routing import Answer, Call, Route
 from agentcom.hub.hub import Hub
 from agentcom.hub.liveness import Liveness
 from agentcom.wire.frames import Limits
-from agentcom.wire.http import PostMessage
 
 SERVICE = "agent_com"
 
@@ -21,7 +20,7 @@ TASKS_SHOWN = 1_000
 
 
 class AgentRoutes:
-    """Health, readiness, agents, messages.
+    """Health, readiness, agents.
 
     :param limits: those of connections.
     :param contested: whether an agent id is fought over now.
@@ -48,15 +47,6 @@ class AgentRoutes:
                 scope=SUBMIT,
                 handler=self.get,
             ),
-            Route(
-                method="POST",
-                path="/api/message",
-                name="send_message",
-                scope=AGENT,
-                body=PostMessage,
-                required=("payload",),
-                handler=self.message,
-            ),
         ]
 
     def health(self, call: Call) -> Answer:
@@ -72,10 +62,10 @@ class AgentRoutes:
         headers = ((b"retry-after", b"%d" % RETRY_AFTER_S),)
         return Answer(503, {"status": "not_ready", "reason": trouble}, headers)
 
-    def list(self, call: Call) -> Answer:
-        """The connected agents."""
-        links = self._hub.roster.values()
-        return Answer(200, {"agents": [self._hub.info(link) for link in links]})
+    async def list(self, call: Call) -> Answer:
+        """The connected agents, and the cursor from which events go on."""
+        listed = await self._hub.present.listed()
+        return Answer(200, {"agents": listed.agents, "cursor": listed.cursor})
 
     async def get(self, call: Call) -> Answer:
         """One agent, with its tasks; one that is away shows what is held for it."""
@@ -91,15 +81,3 @@ class AgentRoutes:
         shown["liveness"] = self._liveness.of(agent_id, TASKS_SHOWN)
         shown["tasks"] = self._hub.overview.tasks_of(agent_id, TASKS_SHOWN)
         return Answer(200, shown)
-
-    def message(self, call: Call) -> Answer:
-        """Send a message as the token's agent."""
-        body: PostMessage = call.body
-        self._hub.check_open()
-        sent = self._hub.messaging.send(
-            call.caller, body.to, body.type, body.payload, body.reply_to
-        )
-        answer = {"status": "sent", "id": sent.id}
-        if sent.note is not None:
-            answer["note"] = sent.note
-        return Answer(200, answer)

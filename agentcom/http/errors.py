@@ -18,11 +18,15 @@ STATUS: dict[type[e.AgentComError], int] = {
     e.TokenNotFound: 404,
     e.AgentNotConnected: 404,
     e.ChannelNotFound: 404,
+    e.MessageNotFound: 404,
+    e.ChannelExists: 409,
+    e.TooManyChannels: 409,
     e.AgentDraining: 409,
     e.AgentIdTaken: 409,
     e.IdempotencyConflict: 409,
     e.InvalidState: 409,
     e.QueueFull: 429,
+    e.RateLimited: 429,
     e.TooManyConnections: 503,
     e.StoreUnavailable: 503,
     e.HubDraining: 503,
@@ -31,6 +35,12 @@ STATUS: dict[type[e.AgentComError], int] = {
 
 RETRY_AFTER_S = 5
 """Seconds that a refused client is asked to wait (``Retry-After``)."""
+
+
+def retry_after_s(error: e.AgentComError) -> int:
+    """Seconds that a client is asked to wait after a refusal with 429 or 503."""
+    told = error.fields.get("retry_after_ms")
+    return -(-told // 1000) if isinstance(told, int) else RETRY_AFTER_S
 
 
 def status_of(error: e.AgentComError) -> int:

@@ -67,6 +67,7 @@ class HubNumbers(Collector):
         yield from self._of_connections()
         yield from self._of_agents()
         yield from self._of_tasks()
+        yield from self._of_messages()
         yield from self._of_hub()
 
     def _of_connections(self) -> Iterator[Metric]:
@@ -146,6 +147,18 @@ class HubNumbers(Collector):
             "error",
             counts.stale,
             REFUSED,
+        )
+
+    def _of_messages(self) -> Iterator[Metric]:
+        messages = self._hub.messages
+        yield _count("messages", "Messages that came to disk.", messages.log.stored)
+        yield _count(
+            "messages_refused", "Messages of agents that sent too many.", messages.rates.refused
+        )
+        yield _count(
+            "mail_dropped",
+            "Messages that waited too long, or were too many for a mailbox.",
+            messages.mailboxes.dropped,
         )
 
     def _of_hub(self) -> Iterator[Metric]:

@@ -20,8 +20,8 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
 from agentcom import errors
-from agentcom.core.tokens import Token
-from agentcom.http.errors import RETRY_AFTER_S, status_of
+from agentcom.core.tokens import ADMIN, Token
+from agentcom.http.errors import retry_after_s, status_of
 from agentcom.hub.hub import Hub
 from agentcom.wire.codec import decode, encode
 
@@ -116,6 +116,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     :ivar required: fields whose absence is answered as version 1 did, with
         400 and their names.
     :ivar query_token: ``?token=`` is taken too.
+    :ivar own: the variable part of the path that must be the caller's agent id;
+        an administrator may name anybody.
     :ivar max_body: bytes.
     """
 
@@ -128,6 +130,7 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     body_optional: bool = False
     required: tuple[str, ...] = ()
     query_token: bool = False
+    own: str | None = None
     max_body: int = MAX_BODY
 
 
@@ -179,6 +182,8 @@ class Api:
         def serve(request: Request, **args: str) -> bytes | Deferred[bytes]:
             try:
                 token = self.authorize(route, request)
+                if route.own is not None and token is not None:
+                    _check_own(token, args[route.own])
                 size, body = (0, None) if decoder is None else _body(request, route, decoder)
                 result = route.handler(Call(request, token, args, body, size))
             except errors.AgentComError as e:
@@ -251,10 +256,15 @@ def _refusal(request: Request, error: errors.AgentComError) -> bytes:
     status = status_of(error)
     headers: tuple[tuple[bytes, bytes], ...] = ()
     if status in (429, 503):
-        headers = ((b"retry-after", b"%d" % RETRY_AFTER_S),)
+        headers = ((b"retry-after", b"%d" % retry_after_s(error)),)
     elif status == 401:
         headers = ((b"www-authenticate", b"Bearer"),)
     return respond(request, Answer(status, error.body(), headers))
+
+
+def _check_own(token: Token, agent_id: str) -> None:
+    if token.agent_id != agent_id and not token.allows(ADMIN):
+        raise errors.Forbidden(ADMIN)
 
 
 def _secret(request: Request, query_token: bool) -> str | None:

@@ -78,6 +78,11 @@ class Auth:
         """Whether the agent id ever had a token."""
         return agent_id in self._by_agent
 
+    def born(self, agent_id: str) -> int:
+        """When the agent id got its first token, Unix milliseconds; now where it has none."""
+        made = (token.created_at for token in self._by_agent.get(agent_id, {}).values())
+        return min(made, default=self._now())
+
     def good_tokens(self, agent_id: str) -> list[Token]:
         """The agent's tokens that can be used now."""
         return [t for t in self._by_agent.get(agent_id, {}).values() if self._good(t)]

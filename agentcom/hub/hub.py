@@ -1,7 +1,6 @@
 """The hub: composes its parts and is what the edges (``ws``, ``http``) call.
 
-Everything new passes :meth:`Hub.check_open` first: a hub that is stopping,
-or whose store fails, takes no new work and says so; reports it always takes.
+Everything new passes ``check_open`` first; see :mod:`.gate`.
 """
 
 from __future__ import annotations
@@ -17,7 +16,6 @@ from agentcom.core import events
 from agentcom.core.agent import Agent
 from agentcom.core.events import Draft
 from agentcom.core.ids import Ids
-from agentcom.errors import HubStopping, StoreUnavailable
 from agentcom.hub.agenda import Agenda
 from agentcom.hub.archive import Archive
 from agentcom.hub.auth import Auth
@@ -26,16 +24,18 @@ from agentcom.hub.dispatch import Dispatch
 from agentcom.hub.drains import Drains
 from agentcom.hub.eventlog import EventLog
 from agentcom.hub.explain import Explain
+from agentcom.hub.gate import Gate
 from agentcom.hub.hubdrain import HubDrain
 from agentcom.hub.idempotency import IdempotencyKeys
 from agentcom.hub.interventions import Interventions
 from agentcom.hub.ledger import Ledger
 from agentcom.hub.limits import TimeLimits
 from agentcom.hub.link import Link, Roster
-from agentcom.hub.messaging import Messaging
+from agentcom.hub.messages import Messages, MessageSettings
 from agentcom.hub.overview import Overview
 from agentcom.hub.pacing import Pacing, told
 from agentcom.hub.presence import Presence
+from agentcom.hub.present import Present
 from agentcom.hub.pushes import Pushes
 from agentcom.hub.reports import Reports
 from agentcom.hub.retention import Retention
@@ -68,6 +68,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     presence_limit: int = 200
     max_queued: int = 2_000_000
     retain_s: float | None = 30 * 86_400.0
+    messages: MessageSettings = MessageSettings()
 
 
 class Hub:
@@ -96,7 +97,9 @@ class Hub:
         self.counts = counts = Counts()
         store.on_commit(counts.committed)
         self.pacing = Pacing(roster, ids.fraction)
-        self._stopping = False
+        self._gate = gate = Gate(store)
+        self.check_open = gate.check_open
+        self.check_running = gate.check_running
         loaded = store.load()
         self.events = EventLog(store, loaded.epoch, loaded.last_seq, loaded.pruned_seq)
         self.agenda = Agenda(clock)
@@ -148,9 +151,23 @@ class Hub:
         self.explain = Explain(
             store, ledger, dispatch, roster, self.agenda, self.auth, self.now, self._turn
         )
-        self.retention = Retention(self.archive, clock, self.now, settings.retain_s, self._well)
         self.presence = Presence(store, clock, self.now, roster, self.info, settings.presence_limit)
-        self.messaging = Messaging(roster, self.presence, self.auth, ids, self.now)
+        self.present = Present(store, clock, self.events, self.presence, roster, self.info)
+        self.messages = messages = Messages(
+            store,
+            clock,
+            ids,
+            roster,
+            self.presence,
+            auth,
+            loaded.messages,
+            settings.messages,
+            self.now,
+            self.check_open,
+        )
+        self.retention = Retention(
+            self.archive, messages.retention, clock, self.now, settings.retain_s, gate.well
+        )
         # Limits first: what the dispatcher does next may begin new ones.
         ledger.on_move(self.limits.follow)
         ledger.on_move(dispatch.moved)
@@ -158,7 +175,13 @@ class Hub:
         ledger.load(loaded.tasks)
         dispatch.load(loaded.waiting)
         self.drains.load(loaded.drains)
-        for step in (store.check_space, store.check_commit, auth.reload, self.retention.tick):
+        for step in (
+            store.check_space,
+            store.check_commit,
+            auth.reload,
+            self.retention.tick,
+            messages.messaging.catch_up,
+        ):
             self.agenda.every_tick(step)
         self.agenda.every_tick(self.pacing.tick)
 
@@ -185,40 +208,16 @@ class Hub:
 
     def trouble(self) -> str | None:
         """Why nothing new can be taken now, for ``/ready``; ``None`` when ready."""
-        if self._stopping:
-            return "the hub is stopping"
-        return self.store.trouble() or self.hub_drain.trouble()
-
-    def _well(self) -> bool:
-        """Whether nothing is wrong; a hub that drains is well."""
-        return not self._stopping and self.store.trouble() is None
+        return self._gate.trouble() or self.hub_drain.trouble()
 
     def overloaded(self) -> bool:
         """Whether so much waits for the disk or for receivers that peers must wait."""
         return self.store.backlog() > BACKLOG or self.presence.backlog() > FANOUT_BYTES
 
-    def check_running(self) -> None:
-        """Refuse what changes anything while the hub drains.
-
-        :raises HubStopping: it does.
-        """
-        if self._stopping:
-            raise HubStopping("the hub is stopping: try again in some seconds")
-
-    def check_open(self) -> None:
-        """Let nothing new in when it could not be kept.
-
-        :raises HubStopping: the hub drains.
-        :raises StoreUnavailable: the store fails, or the disk is nearly full.
-        """
-        self.check_running()
-        trouble = self.store.trouble()
-        if trouble is not None:
-            raise StoreUnavailable(f"{trouble}: nothing new is taken now, try again later")
-
     def drain(self) -> Deferred[None]:
         """Take and assign nothing more; fires when all that was said is on disk."""
-        self._stopping = True
+        self._gate.stopping = True
+        self.messages.waits.stop()
         self.dispatch.close()
         self.ledger.flush()
         return self.store.idle()
@@ -259,6 +258,7 @@ class Hub:
             self._willingness.heard(link.agent.agent_id)
         self.drains.came(link)
         self.presence.listens(link)
+        self.messages.identified(link, again)
         if before is None:
             self.presence.joined(link)
         elif before != link.agent:
@@ -267,6 +267,7 @@ class Hub:
 
     def gone(self, agent_id: str) -> None:
         """An agent's last connection left the map."""
+        self.messages.messaging.gone(agent_id)
         self.dispatch.left(agent_id)
         self.returning.disconnected(agent_id)
         self.presence.left(agent_id)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
 
@@ -26,6 +26,18 @@ DIFF_S = 1.0
 AT_A_TIME = 64
 """Frames of a fan-out in one turn of the reactor."""
 
+RECEIVER_BYTES = 8
+"""Bytes that each receiver of a frame that waits takes."""
+
+Done = Callable[[], None]
+
+
+class _Job(NamedTuple):
+    frame: SharedFrame
+    links: list[Link]
+    done: Done | None
+    follow: bool
+
 
 class Fanout:
     """Sends one frame to many, some in each turn of the reactor, in order.
@@ -36,19 +48,28 @@ class Fanout:
     def __init__(self, clock: IReactorTime, roster: Roster) -> None:
         self._clock = clock
         self._roster = roster
-        self._jobs: deque[tuple[Frame, list[Link]]] = deque()
+        self._jobs: deque[_Job] = deque()
         # How many have the first frame already.
         self._done = 0
         self.waiting_bytes = 0
         self._sent = 0
         self._turning = False
 
-    def send(self, frame: Frame, links: list[Link]) -> None:
-        """Send a frame to each of these; the list is this object's from now on."""
-        if not links:
+    def send(
+        self, frame: Frame, links: list[Link], done: Done | None = None, *, follow: bool = True
+    ) -> None:
+        """Send a frame to each of these; the list is this object's from now on.
+
+        :param done: called once the last of them was sent to.
+        :param follow: whether it goes to the newer connection of an agent whose
+            own was replaced meanwhile.
+        """
+        if not links and not self._jobs:
+            if done is not None:
+                done()
             return
-        self._jobs.append((SharedFrame(frame), links))
-        self.waiting_bytes += _cost(frame, links)
+        self._jobs.append(_Job(SharedFrame(frame), links, done, follow))
+        self.waiting_bytes += len(frame) + RECEIVER_BYTES * len(links)
         self._go_on()
 
     @property
@@ -64,25 +85,33 @@ class Fanout:
     def _go_on(self) -> None:
         """Send what this turn has room for."""
         while self._jobs and self._sent < AT_A_TIME:
-            frame, links = self._jobs[0]
-            while self._done < len(links) and self._sent < AT_A_TIME:
+            job = self._jobs[0]
+            before = self._done
+            while self._done < len(job.links) and self._sent < AT_A_TIME:
                 self._sent += 1
-                link = self._roster.get(links[self._done].agent.agent_id)
                 self._done += 1
-                if link is not None:
-                    link.send(frame)
-            if self._done == len(links):
-                self._jobs.popleft()
-                self._done = 0
-                self.waiting_bytes -= _cost(frame, links)
+                self._deliver(job, job.links[self._done - 1])
+            self.waiting_bytes -= RECEIVER_BYTES * (self._done - before)
+            if self._done < len(job.links):
+                continue
+            self._jobs.popleft()
+            self._done = 0
+            self.waiting_bytes -= len(job.frame)
+            if job.done is not None:
+                job.done()
         if self._sent and not self._turning:
             self._turning = True
             self._clock.callLater(0, self._turn)
 
-
-def _cost(frame: Frame, links: list[Link]) -> int:
-    """Bytes that a frame takes while it waits, its receivers included."""
-    return len(frame) + 8 * len(links)
+    def _deliver(self, job: _Job, link: Link) -> None:
+        newest = self._roster.get(link.agent.agent_id)
+        if newest is None:
+            return
+        if newest is link:
+            link.send(job.frame)
+        elif job.follow and newest.agent.connected_at == link.agent.connected_at:
+            # Replaced, and never away: nobody else keeps it for the agent.
+            newest.send(job.frame)
 
 
 class Presence:
@@ -90,6 +119,7 @@ class Presence:
 
     :param info: AgentInfo of a connected agent.
     :param limit: agents connected up to which ``auto`` is like ``events``.
+    :ivar pending: how many events of it are not on disk yet.
     """
 
     def __init__(
@@ -107,6 +137,7 @@ class Presence:
         self._roster = roster
         self._info = info
         self._limit = limit
+        self.pending = 0
         self._fanout = Fanout(clock, roster)
         self._joined: dict[str, dict[str, Any]] = {}
         self._left: dict[str, None] = {}
@@ -176,16 +207,18 @@ class Presence:
         """Bytes of frames that wait to be sent to many."""
         return self._fanout.waiting_bytes
 
-    def broadcast(self, frame: Frame, links: list[Link]) -> None:
-        """Send any frame to many at the pace of presence."""
-        self._fanout.send(frame, links)
+    def broadcast(self, frame: Frame, links: list[Link], done: Done | None = None) -> None:
+        """Send any frame to many at the pace of presence; ``done`` once all were sent to."""
+        self._fanout.send(frame, links, done)
 
-    def direct(self, frame: Frame, link: Link) -> None:
+    def direct(self, frame: Frame, link: Link, done: Done | None = None) -> None:
         """Send a frame to one agent, behind the broadcasts that are under way."""
         if self._fanout.busy:
-            self._fanout.send(frame, [link])
-        else:
-            link.send(frame)
+            self._fanout.send(frame, [link], done, follow=False)
+            return
+        link.send(frame)
+        if done is not None:
+            done()
 
     def _tell(self, frame: Frame, about: Link | None) -> None:
         links = [link for link in self._events.values() if link is not about]
@@ -215,4 +248,10 @@ class Presence:
 
     def _log(self, event: str, agent_id: str, told: bytes, then: Callable[[], None]) -> None:
         draft = Draft(events.PRESENCE, event, self._now(), None, agent_id, None, told)
-        self._store.commit(Unit(drafts=(draft,), then=then))
+        self.pending += 1
+
+        def committed() -> None:
+            self.pending -= 1
+            then()
+
+        self._store.commit(Unit(drafts=(draft,), then=committed))

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 
 from agentcom.errors import HubStopping, StoreUnavailable
 from agentcom.hub.archive import Archive, Place
+from agentcom.hub.messageretention import MessageRetention
 
 EVERY_S = 600.0
 """Seconds between two rounds."""
@@ -33,7 +34,7 @@ PAUSE_S = 0.02
 
 
 class Retention:
-    """Prunes ended tasks, and their events, once they are old enough.
+    """Prunes ended tasks with their events, and messages, once they are old enough.
 
     :param now: Unix milliseconds.
     :param retain_s: seconds that they are kept, ``None`` for ever.
@@ -45,12 +46,14 @@ class Retention:
     def __init__(
         self,
         archive: Archive,
+        messages: MessageRetention,
         clock: IReactorTime,
         now: Callable[[], int],
         retain_s: float | None,
         may_write: Callable[[], bool],
     ) -> None:
         self._archive = archive
+        self._messages = messages
         self._clock = clock
         self._now = now
         self._retain_s = retain_s
@@ -61,13 +64,13 @@ class Retention:
 
     def tick(self) -> None:
         """Begin a round when it is time."""
-        if self._retain_s is None or self._running or self._clock.seconds() < self._next_at:
+        if self._running or self._clock.seconds() < self._next_at:
             return
         if self._jumped():
             return
         self._running = True
-        Deferred.fromCoroutine(self._round(self._retain_s)).addErrback(
-            lambda f: self.log.failure("while forgetting old tasks", f)
+        Deferred.fromCoroutine(self._round()).addErrback(
+            lambda f: self.log.failure("while forgetting what is old", f)
         ).addBoth(self._ended)
 
     def _offset(self) -> float:
@@ -89,7 +92,12 @@ class Retention:
         self._running = False
         self._next_at = self._clock.seconds() + EVERY_S
 
-    async def _round(self, retain_s: float) -> None:
+    async def _round(self) -> None:
+        if self._retain_s is not None:
+            await self._forget_tasks(self._retain_s)
+        await self._messages.round(self._may_write, self._pause)
+
+    async def _forget_tasks(self, retain_s: float) -> None:
         before = self._now() - int(retain_s * 1000)
         place: Place | None = (0, 0)
         count = 0

@@ -21,7 +21,7 @@ from agentcom.core.drain import Drain
 from agentcom.core.events import Event, numbered
 from agentcom.core.task import Task
 from agentcom.core.tokens import Token
-from agentcom.store.interface import Unit
+from agentcom.store.interface import Post, Unit
 
 BATCH = 64
 """Changes in one transaction at the most: more holds up the reactor."""
@@ -61,6 +61,7 @@ class Batch:
         self.drains: dict[str, Drain | None] = {}
         self.forgotten: list[str] = []
         self.forgotten_events: list[int] = []
+        self.posts: list[Post] = []
         for unit in units:
             for task in unit.new:
                 self.inserts[task.id] = task
@@ -76,6 +77,8 @@ class Batch:
             self.tokens.extend(unit.tokens)
             if unit.drains is not None:
                 self.drains.update(unit.drains)
+            if unit.post is not None:
+                self.posts.append(unit.post)
             self.forgotten.extend(unit.forgotten)
             self.forgotten_events.extend(unit.forgotten_events)
         self.last_seq = last_seq

@@ -12,11 +12,40 @@ from typing import Protocol
 import msgspec
 from twisted.internet.defer import Deferred
 
+from agentcom.core.channel import Channel, Subscription
 from agentcom.core.drain import Drain
 from agentcom.core.events import Draft, Event
 from agentcom.core.matching import Needs
+from agentcom.core.message import Mailbox, Message
 from agentcom.core.task import Priority, Task
 from agentcom.core.tokens import Token
+
+
+class OldMessages(msgspec.Struct, frozen=True):
+    """Messages that go: those with ``after < seq <= until``.
+
+    Those that wait in a mailbox stay; of broadcasts those from ``keep_from`` on.
+    """
+
+    after: int
+    until: int
+    keep_from: int
+
+
+class Post(msgspec.Struct):
+    """What a :class:`Unit` writes of messages; of the same thing the last state stands.
+
+    :ivar mail: of messages that wait in a mailbox: whose it is, and the ``seq``.
+    :ivar boxes: mailboxes, by their agents' ids; what waited up to a box's floor goes.
+    :ivar subscriptions: one without ``since`` goes.
+    """
+
+    messages: Sequence[Message] = ()
+    mail: Sequence[tuple[str, int]] = ()
+    boxes: Mapping[str, Mailbox] = {}
+    channels: Sequence[Channel] = ()
+    subscriptions: Sequence[Subscription] = ()
+    forgotten: OldMessages | None = None
 
 
 class Unit(msgspec.Struct):
@@ -31,6 +60,7 @@ class Unit(msgspec.Struct):
     :ivar forgotten_events: sequence numbers of events that go, but for those of
         a task that lives.
     :ivar drains: of agents, by their ids; ``None`` for one that is over.
+    :ivar post: what is written of messages.
     """
 
     tasks: Sequence[Task] = ()
@@ -41,6 +71,7 @@ class Unit(msgspec.Struct):
     forgotten: Sequence[str] = ()
     forgotten_events: Sequence[int] = ()
     drains: Mapping[str, Drain | None] | None = None
+    post: Post | None = None
 
 
 class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -142,10 +173,102 @@ class Loaded(msgspec.Struct, frozen=True):
     last_seq: int
     pruned_seq: int
     drains: dict[str, Drain]
+    messages: LoadedMessages
+
+
+class MessageFilter(msgspec.Struct, frozen=True, kw_only=True):
+    """Which messages a history shows.
+
+    :ivar reader: only what this agent sent or received, and broadcasts;
+        ``None`` for all.
+    :ivar channels: whose messages the reader may see, too.
+    :ivar to: a receiver, or ``broadcast``.
+    :ivar start_time: the first millisecond.
+    :ivar end_time: the last one.
+    :ivar before: the ``seq`` of the last one seen.
+    """
+
+    reader: str | None = None
+    channels: Sequence[str] = ()
+    sender: str | None = None
+    to: str | None = None
+    channel: str | None = None
+    start_time: int | None = None
+    end_time: int | None = None
+    before: int | None = None
+    limit: int = 100
+
+
+class MessagePage(msgspec.Struct, frozen=True):
+    """Some messages.
+
+    :ivar next: the ``seq`` to go on with, ``None`` at the end.
+    """
+
+    messages: list[Message]
+    next: int | None
+
+
+class LoadedMessages(msgspec.Struct, frozen=True):
+    """What the hub starts with.
+
+    :ivar last_seq: the highest number that a message ever had.
+    :ivar mail: what waits in mailboxes, by agent, oldest first.
+    :ivar broadcasts: ``(seq, timestamp)`` of each, oldest first.
+    """
+
+    last_seq: int
+    mail: dict[str, list[int]]
+    boxes: dict[str, Mailbox]
+    broadcasts: list[tuple[int, int]]
+    channels: list[Channel]
+    subscriptions: list[Subscription]
+
+
+class MessageReads(Protocol):
+    """What is read of messages; pages end early at :data:`PAGE_BYTES` of payloads."""
+
+    def root(self, message_id: str) -> str | None:
+        """The thread of a message: its root, or itself; ``None`` where there is none.
+
+        At once: blocks for some tens of microseconds.
+        """
+
+    def get(self, message_id: str) -> Deferred[Message | None]:
+        """One message."""
+
+    def each(self, seqs: Sequence[int]) -> Deferred[list[Message]]:
+        """Those of these messages that are stored, in the order of ``seq``.
+
+        They are cut like a page: where one is missing at the end, ask again.
+        """
+
+    def history(self, wanted: MessageFilter) -> Deferred[MessagePage]:
+        """Messages, newest first."""
+
+    def channel(self, channel: str, since: int, limit: int) -> Deferred[MessagePage]:
+        """Messages of a channel after a ``seq``, oldest first."""
+
+    def thread(self, root: str, after: int, limit: int) -> Deferred[MessagePage]:
+        """A thread after a ``seq``, its root first."""
+
+    def replies(self, root: str, parent: str, after: int, limit: int) -> Deferred[MessagePage]:
+        """Direct answers to a message of a thread, after a ``seq``, oldest first."""
+
+    def older(self, before: int) -> Deferred[int]:
+        """The ``seq`` up to which messages are from before a time in Unix milliseconds,
+        0 where none is."""
+
+    def next_old(self, after: int, until: int, limit: int) -> Deferred[int]:
+        """The ``seq`` of the message ``limit`` places after another, at most ``until``."""
 
 
 class Store(Protocol):
     """Durable state.  Reads see what is committed, and only that."""
+
+    @property
+    def messages(self) -> MessageReads:
+        """What is read of messages."""
 
     def load(self) -> Loaded:
         """Everything that has not ended, all tokens and drains.  Blocks; at start only."""

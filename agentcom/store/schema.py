@@ -5,6 +5,8 @@ The two must agree: a test compares what the migrations make with this.
 
 from __future__ import annotations
 
+from typing import Any
+
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -31,6 +33,7 @@ meta = Table(
     Column("last_seq", BigInteger, nullable=False),
     Column("pruned_seq", BigInteger, nullable=False, server_default=text("0")),
     Column("pruned_number", BigInteger, nullable=False, server_default=text("0")),
+    Column("message_seq", BigInteger, nullable=False, server_default=text("0")),
 )
 
 tasks = Table(
@@ -136,4 +139,76 @@ drains = Table(
     Column("note", Text),
     Column("deadline", BigInteger),
     Column("drained_at", BigInteger),
+)
+
+messages = Table(
+    "messages",
+    metadata,
+    Column("seq", _Number, primary_key=True, autoincrement=False),
+    Column("id", String(16), nullable=False),
+    Column("kind", String(16), nullable=False),
+    Column("sender", String(128), nullable=False),
+    Column("to", String(128)),
+    Column("channel", String(64)),
+    Column("message_type", String(256), nullable=False),
+    Column("payload", Text, nullable=False),
+    Column("reply_to", String(256)),
+    Column("root", String(256)),
+    Column("timestamp", BigInteger, nullable=False),
+)
+
+
+def _partial(name: str, condition: str, *columns: Column[Any]) -> None:
+    where = text(condition)
+    Index(name, *columns, sqlite_where=where, postgresql_where=where)
+
+
+Index("messages_by_id", messages.c.id)
+Index("messages_by_sender", messages.c.sender, messages.c.seq)
+_partial("messages_by_to", '"to" IS NOT NULL', messages.c.to, messages.c.seq)
+_partial("messages_by_channel", "channel IS NOT NULL", messages.c.channel, messages.c.seq)
+_partial("messages_by_root", "root IS NOT NULL", messages.c.root, messages.c.seq)
+# With all that is asked of them at the start, so that it is found in the index alone.
+_partial(
+    "messages_to_all",
+    "kind = 'broadcast'",
+    messages.c.seq,
+    messages.c.timestamp,
+    messages.c.kind,
+)
+
+mail = Table(
+    "mail",
+    metadata,
+    Column("agent_id", String(128), primary_key=True),
+    Column("seq", BigInteger, primary_key=True, autoincrement=False),
+    sqlite_with_rowid=False,
+)
+Index("mail_by_seq", mail.c.seq)
+
+mailboxes = Table(
+    "mailboxes",
+    metadata,
+    Column("agent_id", String(128), primary_key=True),
+    Column("floor", BigInteger, nullable=False),
+    Column("dropped", BigInteger, nullable=False),
+    Column("away_since", BigInteger, nullable=False),
+    Column("absences", Text, nullable=False),
+)
+
+channels = Table(
+    "channels",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("description", Text, nullable=False),
+    Column("created_by", String(128), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+)
+
+subscriptions = Table(
+    "subscriptions",
+    metadata,
+    Column("channel", String(64), primary_key=True),
+    Column("agent_id", String(128), primary_key=True),
+    Column("since", BigInteger, nullable=False),
 )

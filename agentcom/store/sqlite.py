@@ -22,18 +22,20 @@ from agentcom.core.events import Event
 from agentcom.core.task import Task
 from agentcom.core.tokens import Token
 from agentcom.errors import StartError
-from agentcom.store import migrate, reads, retention, rows
+from agentcom.store import messages, migrate, reads, retention, rows
 from agentcom.store import statements as sql
 from agentcom.store.commit import Batch, GroupCommit
 from agentcom.store.interface import (
     EventPage,
     Loaded,
+    MessageReads,
     Old,
     TaskFilter,
     TaskPage,
     Unit,
     Waiting,
 )
+from agentcom.store.messages import SqliteMessages
 
 T = TypeVar("T")
 RunRead = Callable[[Callable[[], Any]], Deferred[Any]]
@@ -117,6 +119,8 @@ class SqliteTransaction:
                 db.execute(sql.DELETE_DRAIN, (agent_id,))
             else:
                 db.execute(sql.UPSERT_DRAIN, rows.drain_row(agent_id, drain))
+        if batch.posts:
+            messages.write(db, batch.posts)
         if batch.forgotten or batch.forgotten_events:
             # Before anything goes, for it may take the highest number along.
             db.execute(sql.SET_PRUNED_NUMBER)
@@ -176,6 +180,7 @@ class SqliteStore:
         self._listeners: list[Callable[[list[Event]], None]] = []
         self._epoch, self._last_seq = connection.execute(sql.SELECT_META).fetchone()
         self._last_number = reads.newest_number(connection)
+        self.messages: MessageReads = SqliteMessages(self._reader, self._read)
         self._commits = GroupCommit(
             clock,
             SqliteTransaction(connection),
@@ -196,6 +201,7 @@ class SqliteStore:
             self._last_seq,
             pruned_seq,
             reads.drains(db),
+            messages.load(db),
         )
 
     def next_number(self) -> int:

@@ -83,17 +83,18 @@ EVERY = "every"
 """The row of :data:`COUNT_TASKS` that counts tasks of every status."""
 
 
-def _sql(statement: ClauseElement) -> tuple[str, tuple[str, ...]]:
-    compiled = statement.compile(dialect=_DIALECT)
-    return str(compiled), tuple(getattr(compiled, "positiontup", None) or ())
+def compiled(statement: ClauseElement) -> tuple[str, tuple[str, ...]]:
+    """SQL of a statement, and its parameters in their order."""
+    made = statement.compile(dialect=_DIALECT)
+    return str(made), tuple(getattr(made, "positiontup", None) or ())
 
 
 def prepare(statement: ClauseElement) -> tuple[str, list[Any]]:
     """SQL and parameters of a statement that was built for one call."""
-    compiled = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
-    positions: Sequence[str] = getattr(compiled, "positiontup", None) or ()
-    values = compiled.params
-    return str(compiled), [values[name] for name in positions]
+    made = statement.compile(dialect=_DIALECT, compile_kwargs={"render_postcompile": True})
+    positions: Sequence[str] = getattr(made, "positiontup", None) or ()
+    values = made.params
+    return str(made), [values[name] for name in positions]
 
 
 _t, _e, _k, _m = schema.tasks, schema.events, schema.tokens, schema.meta
@@ -114,15 +115,15 @@ _unfinished = _t.c.status != literal_column("'completed'")
 _queued = _t.c.status == literal_column("'queued'")
 _ended = _status_in(ENDED)
 
-INSERT_TASK, _insert_order = _sql(insert(_t).values({n: bindparam(n) for n in TASK_COLUMNS}))
-UPDATE_TASK, _update_order = _sql(
+INSERT_TASK, _insert_order = compiled(insert(_t).values({n: bindparam(n) for n in TASK_COLUMNS}))
+UPDATE_TASK, _update_order = compiled(
     update(_t)
     .where(_t.c.number == bindparam("b_number"))
     .values({n: bindparam(n) for n in CHANGING})
 )
 # Apart, because SQLite writes an index anew for each UPDATE that names its column,
 # and each agent has a page of its own in this one.
-UPDATE_AGENT, _agent_order = _sql(
+UPDATE_AGENT, _agent_order = compiled(
     update(_t)
     .where(
         _t.c.number == bindparam("b_number"),
@@ -130,25 +131,25 @@ UPDATE_AGENT, _agent_order = _sql(
     )
     .values(agent_id=bindparam("agent"))
 )
-INSERT_EVENT, _event_order = _sql(insert(_e).values({n: bindparam(n) for n in EVENT_COLUMNS}))
-UPSERT_TOKEN, _token_order = _sql(
+INSERT_EVENT, _event_order = compiled(insert(_e).values({n: bindparam(n) for n in EVENT_COLUMNS}))
+UPSERT_TOKEN, _token_order = compiled(
     insert(_k).prefix_with("OR REPLACE").values({c.name: bindparam(c.name) for c in _token_cols})
 )
-UPSERT_DRAIN, _drain_order = _sql(
+UPSERT_DRAIN, _drain_order = compiled(
     insert(_d).prefix_with("OR REPLACE").values({c.name: bindparam(c.name) for c in _drain_cols})
 )
-DELETE_DRAIN, _ = _sql(delete(_d).where(_d.c.agent_id == bindparam("b_agent")))
+DELETE_DRAIN, _ = compiled(delete(_d).where(_d.c.agent_id == bindparam("b_agent")))
 # What is to go was chosen by an earlier look: a dead letter that was tried
 # again since, and its events, stay.
-DELETE_TASK, _ = _sql(delete(_t).where(_t.c.id == bindparam("b_id"), _ended))
-DELETE_EVENT, _ = _sql(
+DELETE_TASK, _ = compiled(delete(_t).where(_t.c.id == bindparam("b_id"), _ended))
+DELETE_EVENT, _ = compiled(
     delete(_e).where(
         _e.c.seq == bindparam("b_seq"),
         ~exists().where(_t.c.number == _e.c.task_number, ~_ended),
     )
 )
-SET_SEQ, _ = _sql(update(_m).values(last_seq=bindparam("last")))
-SET_PRUNED, _pruned_order = _sql(
+SET_SEQ, _ = compiled(update(_m).values(last_seq=bindparam("last")))
+SET_PRUNED, _pruned_order = compiled(
     update(_m).values(pruned_seq=bindparam("pruned")).where(_m.c.pruned_seq < bindparam("than"))
 )
 # Events outlive the tasks that were deleted, and retention takes both.
@@ -158,31 +159,31 @@ _numbers = union_all(
     select(_m.c.pruned_number),
 ).subquery()
 _newest_number = select(func.max(_numbers.c.number))
-SET_PRUNED_NUMBER, _ = _sql(update(_m).values(pruned_number=_newest_number.scalar_subquery()))
-SELECT_NEWEST_NUMBER, _ = _sql(_newest_number)
-INSERT_META, _meta_order = _sql(
+SET_PRUNED_NUMBER, _ = compiled(update(_m).values(pruned_number=_newest_number.scalar_subquery()))
+SELECT_NEWEST_NUMBER, _ = compiled(_newest_number)
+INSERT_META, _meta_order = compiled(
     insert(_m).values(id=bindparam("id"), epoch=bindparam("epoch"), last_seq=bindparam("last"))
 )
 # In the columns of every version of the schema: upgrades ask it too.
-SELECT_META, _ = _sql(select(_m.c.epoch, _m.c.last_seq))
-SELECT_PRUNED, _ = _sql(select(_m.c.pruned_seq))
+SELECT_META, _ = compiled(select(_m.c.epoch, _m.c.last_seq))
+SELECT_PRUNED, _ = compiled(select(_m.c.pruned_seq))
 
-SELECT_TASK, _ = _sql(select(*_task_cols).where(_t.c.id == bindparam("b_id")))
-SELECT_HELD, _ = _sql(
+SELECT_TASK, _ = compiled(select(*_task_cols).where(_t.c.id == bindparam("b_id")))
+SELECT_HELD, _ = compiled(
     select(*_task_cols).where(_status_in(HELD), _unfinished).order_by(_t.c.number)
 )
-SELECT_WAITING, _ = _sql(
+SELECT_WAITING, _ = compiled(
     select(*(_t.c[name] for name in WAITING_COLUMNS))
     .where(_queued, _unfinished)
     .order_by(_t.c.number)
 )
-SELECT_BY_KEYS, _keys_order = _sql(
+SELECT_BY_KEYS, _keys_order = compiled(
     select(*_task_cols).where(
         _t.c.submitted_by == bindparam("who"),
         _t.c.idempotency_key.in_([bindparam(f"key_{n}") for n in range(KEYS)]),
     )
 )
-SELECT_EXPIRED, _expired_order = _sql(
+SELECT_EXPIRED, _expired_order = compiled(
     select(_t.c.id)
     .where(_t.c.expires_at.is_not(None), _t.c.expires_at <= bindparam("now"))
     .order_by(_t.c.expires_at)
@@ -191,7 +192,7 @@ SELECT_EXPIRED, _expired_order = _sql(
 )
 # Completed tasks are all that the others are not: all rows are counted by the
 # pages of an index, the others one by one.  One statement, so that sums agree.
-COUNT_TASKS, _ = _sql(
+COUNT_TASKS, _ = compiled(
     union_all(
         select(_t.c.status, func.count()).where(_unfinished).group_by(_t.c.status),
         select(
@@ -201,42 +202,42 @@ COUNT_TASKS, _ = _sql(
 )
 
 _number_of = select(_t.c.number).where(_t.c.id == bindparam("b_id")).scalar_subquery()
-SELECT_TASK_EVENTS, _task_events_order = _sql(
+SELECT_TASK_EVENTS, _task_events_order = compiled(
     select(*_event_cols)
     .where(_e.c.task_number == _number_of, _e.c.seq > bindparam("after"))
     .order_by(_e.c.seq)
     .limit(bindparam("most"))
     .offset(literal_column("0"))
 )
-SELECT_LAST_EVENT, _ = _sql(
+SELECT_LAST_EVENT, _ = compiled(
     select(*_event_cols)
     .where(_e.c.task_number == _number_of)
     .order_by(_e.c.seq.desc())
     .limit(literal_column("1"))
     .offset(literal_column("0"))
 )
-SELECT_EVENTS, _ = _sql(
+SELECT_EVENTS, _ = compiled(
     select(*_event_cols)
     .where(_e.c.seq > bindparam("after"))
     .order_by(_e.c.seq)
     .limit(bindparam("most"))
     .offset(literal_column("0"))
 )
-SELECT_FIRST_SEQ, _ = _sql(select(func.min(_e.c.seq)))
+SELECT_FIRST_SEQ, _ = compiled(select(func.min(_e.c.seq)))
 
-SELECT_TOKENS, _ = _sql(select(*_token_cols).order_by(_k.c.created_at))
-SELECT_DRAINS, _ = _sql(select(*_drain_cols).order_by(_d.c.since))
-COUNT_TOKENS, _ = _sql(select(func.count()).select_from(_k))
+SELECT_TOKENS, _ = compiled(select(*_token_cols).order_by(_k.c.created_at))
+SELECT_DRAINS, _ = compiled(select(*_drain_cols).order_by(_d.c.since))
+COUNT_TOKENS, _ = compiled(select(func.count()).select_from(_k))
 
-SELECT_TASK_AT, _task_at_order = _sql(
+SELECT_TASK_AT, _task_at_order = compiled(
     select(_t.c.number, _t.c.created_at)
     .where(_t.c.number > bindparam("after"))
     .order_by(_t.c.number)
     .limit(literal_column("1"))
     .offset(bindparam("skipped"))
 )
-SELECT_LAST_NUMBER, _ = _sql(select(func.max(_t.c.number)))
-SELECT_OLD_TASKS, _old_tasks_order = _sql(
+SELECT_LAST_NUMBER, _ = compiled(select(func.max(_t.c.number)))
+SELECT_OLD_TASKS, _old_tasks_order = compiled(
     select(_t.c.number, _t.c.id, _e.c.seq)
     .select_from(_t.outerjoin(_e, _e.c.task_number == _t.c.number))
     .where(
@@ -247,15 +248,15 @@ SELECT_OLD_TASKS, _old_tasks_order = _sql(
     )
     .order_by(_t.c.number, _e.c.seq)
 )
-SELECT_EVENT_AT, _event_at_order = _sql(
+SELECT_EVENT_AT, _event_at_order = compiled(
     select(_e.c.seq, _e.c.timestamp)
     .where(_e.c.seq > bindparam("after"))
     .order_by(_e.c.seq)
     .limit(literal_column("1"))
     .offset(bindparam("skipped"))
 )
-SELECT_LAST_SEQ, _ = _sql(select(func.max(_e.c.seq)))
-SELECT_OLD_EVENTS, _old_events_order = _sql(
+SELECT_LAST_SEQ, _ = compiled(select(func.max(_e.c.seq)))
+SELECT_OLD_EVENTS, _old_events_order = compiled(
     select(_e.c.seq)
     .select_from(_e.outerjoin(_t, _t.c.number == _e.c.task_number))
     .where(

@@ -58,6 +58,7 @@ class Identify(FromAgent, frozen=True, kw_only=True, tag="identify"):
     slots: Slots | None = None
     labels: Labels | None = None
     tasks: Annotated[list[TaskMention], Meta(max_length=10_000)] | None = None
+    mailbox: bool | None = None
     presence: Presence | None = None
 
 
@@ -78,6 +79,12 @@ class SendMessage(FromAgent, frozen=True, kw_only=True, tag="message"):
     to: AgentId | None = None
     message_type: MessageType | None = None
     reply_to: MessageId | None = None
+
+
+class MessageAck(FromAgent, frozen=True, kw_only=True, tag="message_ack"):
+    """All messages up to and including ``seq`` need not be sent again."""
+
+    seq: Count
 
 
 class ChannelSubscribe(FromAgent, frozen=True, kw_only=True, tag="channel_subscribe"):
@@ -184,6 +191,7 @@ FRAME_TYPES: tuple[type[AnyFrame], ...] = (
     SetStatus,
     ListAgents,
     SendMessage,
+    MessageAck,
     ChannelSubscribe,
     ChannelUnsubscribe,
     ChannelPublish,
@@ -267,6 +275,12 @@ class MessageSent(ToAgent, frozen=True, kw_only=True, tag="message_sent"):
     note: str | None = None
 
 
+class MessageAcked(ToAgent, frozen=True, kw_only=True, tag="message_acked"):
+    """Nothing up to and including ``up_to`` waits any more."""
+
+    up_to: int
+
+
 class Channels(ToAgent, frozen=True, kw_only=True, tag="channels"):
     channels: list[dict[str, Any]]
 
@@ -332,12 +346,16 @@ class TaskCancelled(ToAgent, frozen=True, kw_only=True, tag="task_cancelled"):
 
 
 class Message(ToAgent, frozen=True, kw_only=True, tag="message"):
-    """``from`` is the token's agent, always; ``reply_to`` may be null."""
+    """``from`` is the token's agent, always; ``reply_to`` may be null.
+
+    :ivar seq: the same when a message is sent again.
+    """
 
     id: str
+    seq: int
     sender: str = msgspec.field(name="from")
     message_type: str
-    payload: JSONObject
+    payload: Raw
     reply_to: str | UnsetType | None = UNSET
     timestamp: int
 

@@ -21,7 +21,6 @@ from agentcom.core.tokens import AGENT, Token
 from agentcom.errors import (
     AgentComError,
     AlreadyIdentified,
-    ChannelNotFound,
     Forbidden,
     InvalidJSON,
     InvalidToken,
@@ -35,6 +34,7 @@ from agentcom.hub.link import Link
 from agentcom.wire import frames
 from agentcom.wire.codec import encode
 from agentcom.wire.frames import ref_of
+from agentcom.ws import channels, messaging
 from agentcom.ws.reading import read, with_ref
 from agentcom.ws.submitting import Submissions
 
@@ -73,6 +73,7 @@ class Session:
     """One connection's side of the protocol.
 
     :param limits: told in ``identified``.
+    :ivar line: the connection.
     :ivar replaced: a newer connection of the same agent is there; only
         reports still count on this one.
     """
@@ -80,20 +81,20 @@ class Session:
     __slots__ = (
         "_bad",
         "_clock",
-        "_hub",
         "_limits",
-        "_line",
         "_lookups",
         "_refused",
         "_submissions",
+        "hub",
         "identified",
+        "line",
         "replaced",
     )
     log = Logger()
 
     def __init__(self, hub: Hub, line: Line, clock: IReactorTime, limits: frames.Limits) -> None:
-        self._hub = hub
-        self._line = line
+        self.hub = hub
+        self.line = line
         self._clock = clock
         self._limits = limits
         # Nearly no connection needs these two, and there are thousands.
@@ -107,7 +108,7 @@ class Session:
     @property
     def behind(self) -> bool:
         """Whether the peer must wait before more is read from it."""
-        return self._hub.overloaded() or self._submissions.full
+        return self.hub.overloaded() or self._submissions.full
 
     def received(self, data: bytes) -> None:
         """A text frame has come; its bytes are UTF-8."""
@@ -135,10 +136,10 @@ class Session:
         self._is_bad(InvalidJSON("send JSON in text frames"))
 
     def _identify(self, frame: frames.Identify) -> None:
-        line = self._line
+        line = self.line
         if self.identified and frame.agent_id != line.agent.agent_id:
             raise AlreadyIdentified(agent_id=line.agent.agent_id)
-        token = self._hub.auth.verify(frame.token)
+        token = self.hub.auth.verify(frame.token)
         if token is None:
             raise InvalidToken("the token is unknown, revoked or expired")
         if token.agent_id != frame.agent_id:
@@ -151,7 +152,7 @@ class Session:
             told = {"field": "labels", "error": "too_long", "detail": detail}
             raise with_ref(ValidationFailed([told]), frame.ref, message_type="identify")
         again = self.identified
-        before = self._hub.roster.get(frame.agent_id)
+        before = self.hub.roster.get(frame.agent_id)
         was = before.agent if before is not None else None
         agent = Agent(
             agent_id=frame.agent_id,
@@ -161,72 +162,62 @@ class Session:
             labels=frame.labels or {},
             slots=1 if frame.slots is None else frame.slots,
             presence=frame.presence or Presence.AUTO,
-            connected_at=was.connected_at if was is not None else self._hub.now(),
+            mailbox=bool(frame.mailbox),
+            connected_at=was.connected_at if was is not None else self.hub.now(),
         )
         self.identified = True
         line.register(agent, token)
-        actions = self._hub.identified(line, frame.tasks or [], was, again=again)
+        actions = self.hub.identified(line, frame.tasks or [], was, again=again)
         reply = encode(
             frames.Identified(
                 agent_id=agent.agent_id,
                 limits=self._limits,
-                retry_after_ms=self._hub.pacing.retry_after_ms(),
+                retry_after_ms=self.hub.pacing.retry_after_ms(),
                 tasks=actions if frame.tasks is not None else UNSET,
                 ref=ref_of(frame),
             )
         )
+
+        def welcome() -> None:
+            line.send(reply)
+            self.hub.messages.messaging.begin(line)
+
         if actions:
             # What it is told of its tasks must be on disk.
-            self._hub.ledger.answer(lambda: line.send(reply))
+            self.hub.ledger.answer(welcome)
         else:
-            line.send(reply)
+            welcome()
         # Not before: older agents listen for work from `identified` on.
-        self._hub.dispatch.offer(agent.agent_id)
+        self.hub.dispatch.offer(agent.agent_id)
 
     def _ping(self, frame: frames.Ping, _: bytes) -> None:
-        self._line.send(encode(frames.Pong(timestamp=self._hub.now(), ref=ref_of(frame))))
+        self.line.send(encode(frames.Pong(timestamp=self.hub.now(), ref=ref_of(frame))))
 
     def _status(self, frame: frames.SetStatus, _: bytes) -> None:
-        line = self._line
+        line = self.line
         line.agent = msgspec.structs.replace(line.agent, status=frame.status)
-        self._hub.presence.changed(line, encode(frames.StatusUpdated(ref=ref_of(frame))))
+        self.hub.presence.changed(line, encode(frames.StatusUpdated(ref=ref_of(frame))))
 
     def _list_agents(self, frame: frames.ListAgents, _: bytes) -> None:
-        agents = [self._hub.info(link) for link in self._hub.roster.values()]
-        self._line.send(encode(frames.Agents(agents=agents, ref=ref_of(frame))))
-
-    def _message(self, frame: frames.SendMessage, _: bytes) -> None:
-        sent = self._hub.messaging.send(
-            self._line.agent.agent_id,
-            frame.to,
-            frame.message_type,
-            frame.payload,
-            frame.reply_to,
-        )
-        self._line.send(encode(frames.MessageSent(id=sent.id, note=sent.note, ref=ref_of(frame))))
-
-    def _list_channels(self, frame: frames.ListChannels, _: bytes) -> None:
-        self._line.send(encode(frames.Channels(channels=[], ref=ref_of(frame))))
-
-    def _channel(self, frame: Any, _: bytes) -> None:
-        raise ChannelNotFound(channel=frame.channel)
+        agents = [self.hub.info(link) for link in self.hub.roster.values()]
+        self.line.send(encode(frames.Agents(agents=agents, ref=ref_of(frame))))
 
     def _drain(self, frame: frames.Drain | frames.AgentRestarting, _: bytes) -> None:
-        self._hub.dispatch.drain(self._line.agent.agent_id, frame.reason)
-        self._line.send(encode(frames.Draining(ref=ref_of(frame))))
+        self.hub.dispatch.drain(self.line.agent.agent_id, frame.reason)
+        self.line.send(encode(frames.Draining(ref=ref_of(frame))))
 
     def _keep(self, frame: frames.FromAgent, data: bytes) -> None:
         name = str(type(frame).__struct_config__.tag)
         if len(data) > KEPT_REPORT:
             data = b'{"note":"over %d bytes, not kept"}' % KEPT_REPORT
-        self._line.newest[name] = Raw(data)
+        self.line.newest[name] = Raw(data)
 
     def _report(self, frame: frames.Report, _: bytes) -> None:
         if self._lookups >= LOOKUPS:
-            self._line.close(OVERRUN, "too many reports wait for an answer")
+            self.line.close(OVERRUN, "too many reports wait for an answer")
             return
-        line = self._line
-        looked_up = self._hub.reports.receive(line, frame, lambda e: self._refuse(frame, e))
+        line = self.line
+        looked_up = self.hub.reports.receive(line, frame, lambda e: self._refuse(frame, e))
         if looked_up is None:
             return
         self._lookups += 1
@@ -237,7 +228,7 @@ class Session:
         looked_up.addCallback(done)
 
     def _submit(self, frame: frames.TaskSubmit, data: bytes) -> None:
-        self._submissions.take(self._line.token, frame, len(data), self._refuse)
+        self._submissions.take(self.line.token, frame, len(data), self._refuse)
 
     def _refuse(self, frame: frames.AnyFrame, error: AgentComError) -> None:
         """A well-formed frame that is refused: told, not held against the peer."""
@@ -265,10 +256,10 @@ class Session:
             self._bad = deque(maxlen=BAD_MESSAGES)
         self._bad.append(now)
         if len(self._bad) == BAD_MESSAGES and now - self._bad[0] < BAD_WINDOW_S:
-            self._line.close(BAD_BEHAVIOUR, "too many bad messages")
+            self.line.close(BAD_BEHAVIOUR, "too many bad messages")
 
     def _tell(self, error: AgentComError, more: Mapping[str, object]) -> None:
-        self._line.send(encode({"type": "error", **error.body(), **more}))
+        self.line.send(encode({"type": "error", **error.body(), **more}))
 
 
 _OF_REPLACED = (frames.Report, frames.Ping)
@@ -278,14 +269,13 @@ _STEPS: dict[type, Callable[[Session, Any, bytes], None]] = {
     frames.Ping: Session._ping,
     frames.SetStatus: Session._status,
     frames.ListAgents: Session._list_agents,
-    frames.SendMessage: Session._message,
-    frames.ListChannels: Session._list_channels,
     frames.TaskSubmit: Session._submit,
     frames.AgentRestarting: Session._drain,
     frames.Drain: Session._drain,
     frames.WakeResult: Session._keep,
     frames.ResourceReport: Session._keep,
     **dict.fromkeys(frames.REPORTS, Session._report),
-    **dict.fromkeys(frames.OF_CHANNELS, Session._channel),
+    **channels.STEPS,
+    **messaging.STEPS,
 }
 """What is done with each frame but ``identify``."""

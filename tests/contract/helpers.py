@@ -175,6 +175,11 @@ class SlowDisk:
         for done, work in held:
             done.callback(work())
 
+    def release_one(self) -> None:
+        """Let the oldest of them end."""
+        done, work = self.held.pop(0)
+        done.callback(work())
+
     def _commit(self, work: Any) -> Deferred[Any]:
         if not self._holding:
             return maybeDeferred(work)

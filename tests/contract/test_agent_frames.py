@@ -103,7 +103,7 @@ class ListAgentsTests(HubTests):
 
 
 class ChannelTests(HubTests):
-    """Channel frames: no channel exists in this version."""
+    """Channel frames on a hub that has no channels."""
 
     def setUp(self) -> None:
         super().setUp()

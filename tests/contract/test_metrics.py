@@ -11,6 +11,7 @@ from typing import Any, ClassVar
 
 from prometheus_client.parser import text_string_to_metric_families
 
+from agentcom.hub.presence import RECEIVER_BYTES
 from agentcom.testing import Answered, FakeAgent
 from tests.contract.helpers import mute
 from tests.contract.queueing import QueueTests
@@ -432,8 +433,8 @@ class WholeHubTests(MetricTests):
         frame = b'{"type":"message"}'
         self.hub.hub.presence.broadcast(frame, list(self.hub.hub.roster.values()))
         # The answer leaves before the reactor's next turn.
-        waits = len(frame) + 8 * len(agents)
-        self.assertEqual(self.scrape()["presence_waiting_bytes"], waits)
+        waiting = self.scrape()["presence_waiting_bytes"]
+        self.assertEqual(waiting, len(frame) + RECEIVER_BYTES)
         self.hub.settle()
         self.assertEqual(self.scrape()["presence_waiting_bytes"], 0)
         self.assertEqual(len(agents[-1].of("message")), 1)

@@ -189,6 +189,7 @@ class MessageTests(HttpCase):
             frame,
             {
                 "type": "message",
+                "seq": 1,
                 "id": body["id"],
                 "from": "clerk",
                 "message_type": "note",

@@ -44,6 +44,20 @@ NEEDS: dict[tuple[str, str], str | None] = {
     ("DELETE", "/admin/tokens/<agent_id>"): OWN,
     ("POST", "/api/onboard/register"): ENROLL,
     ("POST", "/api/message"): AGENT,
+    ("GET", "/api/channels"): AGENT,
+    ("POST", "/api/channels"): AGENT,
+    ("GET", "/api/channels/<channel>"): AGENT,
+    ("POST", "/api/channels/<channel>/subscribe"): AGENT,
+    ("POST", "/api/channels/<channel>/unsubscribe"): AGENT,
+    ("POST", "/api/channels/<channel>/publish"): AGENT,
+    ("GET", "/api/channels/<channel>/history"): AGENT,
+    ("GET", "/api/agents/<agent_id>/subscriptions"): AGENT,
+    ("GET", "/api/messages"): AGENT,
+    ("GET", "/api/threads/<message_id>"): AGENT,
+    ("GET", "/api/threads/<message_id>/root"): AGENT,
+    ("GET", "/api/threads/<message_id>/replies"): AGENT,
+    ("GET", "/api/mailbox/<agent_id>"): AGENT,
+    ("POST", "/api/mailbox/<agent_id>/ack"): AGENT,
     ("GET", "/api/events"): SUBMIT,
     ("GET", "/metrics"): None,
     ("GET", "/"): None,
@@ -59,8 +73,9 @@ class ScopeTests(HttpCase):
         declared = list(self.hub.parts.api.routes.values())
         return [(route, NEEDS[route.method, route.path]) for route in declared]
 
-    def call(self, route: Route, token: str | None, **more: str) -> int:
-        path = route.path.replace("<", "").replace(">", "")
+    def call(self, route: Route, token: str | None, own: str = "w", **more: str) -> int:
+        path = route.path if route.own is None else route.path.replace(f"<{route.own}>", own)
+        path = path.replace("<", "").replace(">", "")
         return self.hub.request(route.method, path, b"", token=token, headers=more).status
 
     def test_table_is_whole(self) -> None:
@@ -109,7 +124,7 @@ class ScopeTests(HttpCase):
         for scope in SCOPES:
             token = self.hub.token(f"only-{scope}", (scope,))
             for route, needed in self.routes():
-                status = self.call(route, token)
+                status = self.call(route, token, own=f"only-{scope}")
                 if needed in (None, scope) or scope == ADMIN:
                     self.assertNotIn(status, (401, 403), (route.path, scope))
                 else:
@@ -138,7 +153,7 @@ class ScopeTests(HttpCase):
         for route, needed in self.routes():
             if needed is None:
                 continue
-            path = route.path.replace("<", "").replace(">", "")
+            path = route.path.replace("agent_id", "w").replace("<", "").replace(">", "")
             answer = self.hub.request(route.method, f"{path}?token={token}", b"", token=None)
             self.assertEqual(answer.status == 401, not route.query_token, route.path)
         declared = {route.path for route, _ in self.routes() if route.query_token}
