@@ -146,7 +146,7 @@ SIZES = ("agents", "connections", "open", "batch_size", "window", "rate", "warmu
 def add_sizes(parser: argparse.ArgumentParser) -> None:
     """The options that `run.py` hands on to this program."""
     add = parser.add_argument
-    add("--agents", type=int, help="agents (32; storm and idle 5000)")
+    add("--agents", type=int, help="agents (32; storm and idle 5000, messages 1000)")
     add("--connections", type=int, help="submitters (push 32, batch and ws 4, latency 64)")
     add("--open", type=int, help="most tasks under way (batch and ws 1600, else unbounded)")
     add("--batch-size", type=int, default=100, help="tasks of one batch (100)")

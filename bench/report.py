@@ -81,7 +81,7 @@ def ratios(
 def pairs_of(names: Sequence[str]) -> list[tuple[str, str]]:
     """The comparisons that say something, of those that were measured."""
     pairs = [("hub", "spine"), ("hub", "spine-lean"), ("spine", "klein"), ("hub", "klein")]
-    pairs += [("hub", "autobahn"), ("hub", "autobahn-site")]
+    pairs += [("hub", "autobahn"), ("hub", "autobahn-site"), ("hub", "relay")]
     pairs += [(name, "spine") for name in names if name.startswith("spine-")]
     pairs += [(name, "hub") for name in names if name.startswith("hub-")]
     return [pair for pair in pairs if pair[0] in names and pair[1] in names]

@@ -41,6 +41,7 @@ MODES = {
     "storm": "thousands of older agents identify at once, while others work and check its health",
     "idle": "memory of each agent that is connected and does nothing",
     "takeover": "from kill -9 of an agent until its task runs on another one",
+    "messages": "messages a second between two agents, and from one to all",
     "history": "push and batch on a hub with many stored tasks, beside an empty one",
 }
 EXAMPLES = """examples:
@@ -112,7 +113,7 @@ def parse() -> argparse.Namespace:
     if fit and (no := [n for n in options.only if n not in fit]):
         parser.error(f"{no[0]} does not fit --mode {options.mode}: {', '.join(fit)} do")
     if not fit and (no := [n for n in options.only if TARGETS[n].bare]):
-        parser.error(f"{no[0]} knows no tasks: it is for --mode storm and idle")
+        parser.error(f"{no[0]} knows no tasks: it is for --mode storm, idle and messages")
     if not 0 <= options.tasks <= 10_000_000 or not 0 <= options.wait_idle <= 600:
         parser.error("--tasks goes from 0 to 10000000, --wait-idle to 600")
     if options.work_dir is not None and not options.work_dir.is_dir():

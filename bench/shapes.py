@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import idle
+import messages
 import storm
 import takeover
 from report import (
@@ -205,6 +206,32 @@ TAKEOVER_NOTES = (
     "one, and until that one had accepted it, as the event stream tells.",
 )
 
+
+def delivered(report: Report) -> float:
+    """Messages that reached an agent, a second."""
+    return float(report["delivered_per_s"])
+
+
+MESSAGE_FIGURES = (
+    Figure("delivered per s", delivered, Goal("hub/relay", 0.7)),
+    Figure("us each", cost),
+)
+MESSAGE_COLUMNS = (
+    Column("target", 12, name),
+    Column("agents", 8, middle("agents", digits=0)),
+    Column("sent per s", 12, middle("sent_per_s", digits=0)),
+    Column("delivered", 11, middle("delivered_per_s", digits=0)),
+    Column("answer ms", 20, spread_at("answer_ms")),
+    Column("us each", 9, middle("server_us_each", digits=1)),
+    *COST[1:],
+)
+MESSAGE_NOTES = (
+    "sent: message_sent frames that came, delivered: message frames, at all agents together.",
+    "answer ms: median / p99 / maximum from a message to its message_sent, of a sender that has",
+    "up to 200 (direct) or 4 (broadcast) under way.",
+    *COST_NOTES,
+)
+
 SHAPES = {
     "push": Shape(("klein", "spine", "hub"), RATES, RATE_COLUMNS, RATE_NOTES, ("push",)),
     "batch": Shape(("spine", "spine-lean", "hub"), RATES, RATE_COLUMNS, RATE_NOTES, ("batch",)),
@@ -251,6 +278,17 @@ SHAPES = {
         idle.said,
         agents=5000,
         fit=("autobahn", "autobahn-site", "hub"),
+    ),
+    "messages": Shape(
+        ("relay", "hub"),
+        MESSAGE_FIGURES,
+        MESSAGE_COLUMNS,
+        MESSAGE_NOTES,
+        ("direct", "broadcast"),
+        messages.turn,
+        messages.said,
+        agents=1000,
+        fit=("relay", "hub"),
     ),
     "takeover": Shape(
         ("hub",),

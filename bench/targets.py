@@ -56,6 +56,10 @@ def echo(*extra: str) -> Callable[[Path], list[str]]:
     return lambda data: [sys.executable, str(HERE / "echo.py"), "0", *extra]
 
 
+def relay(data: Path) -> list[str]:
+    return [sys.executable, str(HERE / "relay.py"), "0"]
+
+
 LOOPBACK = "tcp:0:interface=127.0.0.1"
 
 
@@ -75,6 +79,7 @@ TARGETS = {
     "autobahn-site": Target(
         echo("--site"), "the same below a Klein site, with a /health that is a constant", bare=True
     ),
+    "relay": Target(relay, "a bare Autobahn server that relays messages (messages)", bare=True),
     "klein": Target(klein, "a bare Klein route: pushes answered, nothing stored", push_only=True),
     "spine": Target(spine(), "Klein, Autobahn and the durable batch alone"),
     "hub": Target(hub, "AgentCom itself", admin_token=True),

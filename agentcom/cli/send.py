@@ -49,8 +49,13 @@ def send(
         if as_json:
             show.echo_json(reply)
         else:
-            to = "everybody" if agent == EVERYBODY else agent
+            to = "everybody" if agent == EVERYBODY else show.line(agent)
             click.echo(f"message {reply['id']} sent to {to}")
+            if reply.get("note") == "unknown_recipient":
+                click.echo(
+                    f"no agent was ever called {to}: nobody will find it but in the history",
+                    err=True,
+                )
         return 0
 
     run_with_hub(ctx, run)

@@ -63,6 +63,8 @@ class Courier:
 
         Otherwise it is sent in its turn.
         """
+        if seq <= self._sent:
+            return False
         if self._behind or len(self._unacknowledged) >= IN_FLIGHT:
             self._behind = True
             # Where a look failed nothing else would begin the next one.

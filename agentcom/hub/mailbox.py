@@ -50,6 +50,10 @@ class Broadcasts:
         first = max(bisect_right(self._seqs, seq), len(self._seqs) - self._keep)
         return self._seqs[first:]
 
+    def count_after(self, seq: int) -> int:
+        """How many these are."""
+        return min(len(self._seqs) - bisect_right(self._seqs, seq), self._keep)
+
     def between(self, after: int, until: int) -> list[int]:
         """Those of them after a ``seq``, up to and including another."""
         return self._seqs[bisect_right(self._seqs, after) : bisect_right(self._seqs, until)]
@@ -132,19 +136,25 @@ class Box:
 
     def limit(self, broadcasts: Broadcasts, most: int) -> int:
         """Drop what is too much, the oldest first; gives how many went."""
-        behind = 0 if self.present else broadcasts.total - self._number
-        if len(self.waiting) + behind <= most:
+        behind = newest = 0
+        if not self.present:
+            behind = broadcasts.total - self._number
+            newest = broadcasts.count_after(self._since)
+        # Those that are not among the newest any more, and those that came to
+        # disk when what was sent after them had been dropped.
+        gone = behind - newest
+        if not gone and len(self.waiting) + newest <= most:
             return 0
-        missed = self._missed(broadcasts)
-        # Those that are not among the newest any more.
-        gone = behind - len(missed)
         found = self.all(broadcasts)
-        excess = len(found) - most
-        if excess > 0:
-            self._raise_floor(found[excess - 1], broadcasts)
-            gone += excess
-        elif gone > 0:
-            self._raise_floor(missed[0] - 1, broadcasts)
+        excess = max(0, len(found) - most)
+        up_to = found[excess - 1] if excess else 0
+        if newest >= most:
+            up_to = max(up_to, self._missed(broadcasts)[0] - 1)
+        if up_to:
+            self._raise_floor(up_to, broadcasts)
+        # Or they would count again.
+        self._be_away_from(self._since, broadcasts)
+        gone += excess
         self.dropped += gone
         return gone
 

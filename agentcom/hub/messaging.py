@@ -131,7 +131,9 @@ class Messaging:
         flying = self._flying.get(to, {})
         link = self._roster.get(to)
         if link is None or message.seq not in flying:
-            # It waits in the mailbox by now: answered when that is on disk.
+            # It waits in the mailbox by now: answered when that is on disk.  Who takes
+            # the mailbox over the line may have looked before the message was.
+            self._offer(message, to)
             self._store.commit(Unit(then=lambda: answer(Sent(message.id))))
             return
 
@@ -146,11 +148,14 @@ class Messaging:
         self._presence.direct(frame_of(message), link, done)
 
     def _to_box(self, message: Message, to: str, answer: Answer) -> None:
+        self._offer(message, to)
+        self._waits.one(to)
+        answer(Sent(message.id))
+
+    def _offer(self, message: Message, to: str) -> None:
         courier = self.couriers.get(to)
         if courier is not None and courier.offer(message.seq):
             self._presence.direct(frame_of(message), courier.link)
-        self._waits.one(to)
-        answer(Sent(message.id))
 
     def _landed(self, to: str, seq: int) -> None:
         flying = self._flying[to]

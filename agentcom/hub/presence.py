@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
+from itertools import islice
 from typing import Any, NamedTuple
 
 from twisted.internet.interfaces import IReactorTime
@@ -25,6 +26,9 @@ DIFF_S = 1.0
 
 AT_A_TIME = 64
 """Frames of a fan-out in one turn of the reactor."""
+
+TOGETHER = 8
+"""Frames for the same receivers that go out side by side."""
 
 RECEIVER_BYTES = 8
 """Bytes that each receiver of a frame that waits takes."""
@@ -49,11 +53,13 @@ class Fanout:
         self._clock = clock
         self._roster = roster
         self._jobs: deque[_Job] = deque()
-        # How many have the first frame already.
+        # What is being sent, and how many receivers have it already.
+        self._together: list[_Job] = []
         self._done = 0
         self.waiting_bytes = 0
         self._sent = 0
         self._turning = False
+        self._going = False
 
     def send(
         self, frame: Frame, links: list[Link], done: Done | None = None, *, follow: bool = True
@@ -84,24 +90,53 @@ class Fanout:
 
     def _go_on(self) -> None:
         """Send what this turn has room for."""
-        while self._jobs and self._sent < AT_A_TIME:
-            job = self._jobs[0]
-            before = self._done
-            while self._done < len(job.links) and self._sent < AT_A_TIME:
-                self._sent += 1
-                self._done += 1
-                self._deliver(job, job.links[self._done - 1])
-            self.waiting_bytes -= RECEIVER_BYTES * (self._done - before)
-            if self._done < len(job.links):
-                continue
-            self._jobs.popleft()
-            self._done = 0
-            self.waiting_bytes -= len(job.frame)
-            if job.done is not None:
-                job.done()
+        if self._going:
+            # A line that was cut while it was sent to: its leaving is told behind.
+            return
+        self._going = True
+        try:
+            self._send_some()
+        finally:
+            self._going = False
         if self._sent and not self._turning:
             self._turning = True
             self._clock.callLater(0, self._turn)
+
+    def _send_some(self) -> None:
+        while self._jobs and self._sent < AT_A_TIME:
+            if not self._together:
+                self._together = self._alike()
+            jobs = self._together
+            links = jobs[0].links
+            before = self._done
+            while self._done < len(links) and self._sent < AT_A_TIME:
+                self._sent += len(jobs)
+                self._done += 1
+                for job in jobs:
+                    self._deliver(job, links[self._done - 1])
+            self.waiting_bytes -= RECEIVER_BYTES * (self._done - before) * len(jobs)
+            if self._done == len(links):
+                self._end(jobs)
+
+    def _alike(self) -> list[_Job]:
+        """The first jobs with the same receivers: what each gets of them leaves in one write."""
+        first = self._jobs[0]
+        found = [first]
+        for job in islice(self._jobs, 1, TOGETHER):
+            if job.links != first.links:
+                break
+            found.append(job)
+        return found
+
+    def _end(self, jobs: list[_Job]) -> None:
+        self._done = 0
+        self._together = []
+        for job in jobs:
+            self._jobs.popleft()
+            self.waiting_bytes -= len(job.frame)
+        for job in jobs:
+            if job.done is not None:
+                job.done()
 
     def _deliver(self, job: _Job, link: Link) -> None:
         newest = self._roster.get(link.agent.agent_id)

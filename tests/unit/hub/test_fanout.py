@@ -87,3 +87,43 @@ class FanoutTests(SynchronousTestCase):
         """An agent that was away meanwhile is not followed: its mailbox has it."""
         older, newer = self.replaced(connected_at=5)
         self.assertEqual((older.frames, newer.frames), ([], []))
+
+    def test_side_by_side(self) -> None:
+        """Frames for the same receivers reach each of them together, in order, and each is done
+        after its last."""
+        receivers = self.receivers(AT_A_TIME * 3)
+        done: list[str] = []
+        self.fanout.send(b"0", receivers, lambda: done.append("0"))
+        for name in "abc":
+            self.fanout.send(name.encode(), list(receivers), lambda name=name: done.append(name))
+        self.fanout.send(b"z", receivers[:1], lambda: done.append("z"))
+        self.clock.advance(0)
+        for _ in range(3):
+            self.assertEqual(
+                {tuple(r.frames[1:]) for r in receivers}
+                - {(), (b"a", b"b", b"c"), (b"a", b"b", b"c", b"z")},
+                set(),
+            )
+        self.assertEqual(done, ["0", "a", "b", "c", "z"])
+        self.assertEqual({tuple(r.frames) for r in receivers[1:]}, {(b"0", b"a", b"b", b"c")})
+        self.assertEqual(receivers[0].frames[-1], b"z")
+        self.assertEqual((self.fanout.waiting_bytes, self.fanout.busy), (0, False))
+
+    def test_sending_causes_another(self) -> None:
+        """A line that is cut because it reads too slowly is told of while others are sent to:
+        nobody is left out, and nobody gets anything twice."""
+        receivers = self.receivers(AT_A_TIME + 10)
+        slow = receivers[3]
+
+        def cut(frame: bytes) -> None:
+            if frame == b"x":
+                self.fanout.send(b"left", [r for r in receivers if r is not slow])
+
+        self.patch(slow, "send", cut)
+        self.fanout.send(b"x", list(receivers))
+        self.fanout.send(b"y", list(receivers))
+        for _ in range(6):
+            self.clock.advance(0)
+        told = [r.frames for r in receivers if r is not slow]
+        self.assertEqual(told, [[b"x", b"left", b"y"]] * len(told))
+        self.assertEqual((self.fanout.waiting_bytes, self.fanout.busy), (0, False))
