@@ -54,9 +54,10 @@ def tell(twistd: Mapping[str, Any], sentence: str) -> None:
 
 def fail_to_start(twistd: Mapping[str, Any], sentence: str) -> NoReturn:
     """End a process whose service cannot start: one sentence, exit code 1."""
-    tell(twistd, sentence)
+    # First the file: whoever is told may look for it at once.
     if twistd.get("pidfile"):
         Path(twistd["pidfile"]).unlink(missing_ok=True)
+    tell(twistd, sentence)
     raise SystemExit(1)
 
 
