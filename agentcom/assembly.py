@@ -14,6 +14,7 @@ from agentcom.config import Config, connections_of
 from agentcom.core.ids import Ids
 from agentcom.http.admin import AdminRoutes
 from agentcom.http.agents import AgentRoutes
+from agentcom.http.callers import Callers
 from agentcom.http.channels import ChannelRoutes
 from agentcom.http.drains import DrainRoutes
 from agentcom.http.events import EventRoutes
@@ -95,6 +96,7 @@ class Assembly:
                 *MetricRoutes(self.hub, self._connections).routes(),
                 *PageRoutes().routes(),
             ],
+            Callers(self.hub.auth),
         )
         self.site: AgentComSite = make_site(self.api, self.factory, clock)
 

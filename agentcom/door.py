@@ -24,7 +24,8 @@ from twisted.web.resource import Resource
 from twisted.web.server import Request
 
 from agentcom.errors import AgentComError, HubStopping, TooManyConnections
-from agentcom.http.routing import Answer, respond
+from agentcom.http.route import Answer
+from agentcom.http.routing import respond
 from agentcom.hub.pacing import told
 from agentcom.wire.codec import encode
 from agentcom.ws.admission import CONNECTIONS, STOPPING, Admission

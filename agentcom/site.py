@@ -18,7 +18,8 @@ from twisted.web.server import Request, Site
 from agentcom import errors
 from agentcom.door import Channel, Door, Handshake
 from agentcom.http.errors import status_of
-from agentcom.http.routing import MAX_BODY, Answer, Api, Route, respond
+from agentcom.http.route import MAX_BODY, Answer, Route
+from agentcom.http.routing import Api, respond
 from agentcom.wire.codec import encode, is_utf8
 from agentcom.ws.factory import AgentFactory
 

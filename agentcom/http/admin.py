@@ -5,7 +5,7 @@ from __future__ import annotations
 from agentcom.core.ids import ADMIN_ID, valid_new_agent_id
 from agentcom.core.tokens import ADMIN, ANY, DEFAULT_SCOPES, ENROLL, SCOPES
 from agentcom.errors import AgentIdTaken, Forbidden, ValidationFailed
-from agentcom.http.routing import Answer, Call, Route
+from agentcom.http.route import Answer, Call, Route
 from agentcom.hub.hub import Hub
 from agentcom.wire.http import CreateToken, Register
 

@@ -8,7 +8,7 @@ from typing import Any
 from agentcom.core.tokens import SUBMIT
 from agentcom.errors import AgentNotFound
 from agentcom.http.errors import RETRY_AFTER_S
-from agentcom.http.routing import Answer, Call, Route
+from agentcom.http.route import Answer, Call, Route
 from agentcom.hub.hub import Hub
 from agentcom.hub.liveness import Liveness
 from agentcom.wire.frames import Limits

@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from agentcom.core.message import Message
 from agentcom.core.tokens import ADMIN, AGENT
 from agentcom.errors import AgentNotFound, Forbidden, RateLimited
-from agentcom.http.routing import Answer, Call, Handler, Route
+from agentcom.http.route import Answer, Call, Handler, Route
 from agentcom.http.shown import CURSOR_MOST
 from agentcom.hub.channels import Channels
 from agentcom.hub.hub import Hub

@@ -5,7 +5,7 @@ from __future__ import annotations
 from agentcom.core.state import Status
 from agentcom.core.tokens import ADMIN, SUBMIT
 from agentcom.errors import ValidationFailed
-from agentcom.http.routing import Answer, Call, Route
+from agentcom.http.route import Answer, Call, Route
 from agentcom.http.shown import task_list
 from agentcom.hub.hub import Hub
 from agentcom.wire.tasks import ChooseDeadLetters

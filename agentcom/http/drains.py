@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from agentcom.core.tokens import ADMIN
 from agentcom.errors import AgentNotConnected
-from agentcom.http.routing import Answer, Call, Handler, Route
+from agentcom.http.route import Answer, Call, Handler, Route
 from agentcom.hub.hub import Hub
 from agentcom.hub.pacing import told
 from agentcom.wire.codec import cut

@@ -17,7 +17,7 @@ from zope.interface import implementer
 from agentcom.core.events import TOPICS, Event
 from agentcom.core.tokens import SUBMIT, Token
 from agentcom.errors import Unauthorized
-from agentcom.http.routing import Call, Page, Route, Streamed, invalid_query
+from agentcom.http.route import Call, Page, Route, Streamed, invalid_query
 from agentcom.hub.eventlog import EventLog, Gap
 from agentcom.hub.hub import Hub
 from agentcom.wire.codec import encode

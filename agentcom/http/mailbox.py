@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 from twisted.web.server import Request
 
 from agentcom.core.tokens import AGENT
-from agentcom.http.routing import Answer, Call, Route
+from agentcom.http.route import Answer, Call, Route
 from agentcom.http.shown import CURSOR_MOST, PAGE, PAGE_MOST
 from agentcom.hub.hub import Hub
 from agentcom.wire.messages import AckMailbox, all_shown

@@ -6,7 +6,7 @@ from twisted.internet.defer import Deferred
 
 from agentcom.core.tokens import ADMIN, AGENT
 from agentcom.errors import RateLimited
-from agentcom.http.routing import Answer, Call, Handler, Route
+from agentcom.http.route import Answer, Call, Handler, Route
 from agentcom.http.shown import CURSOR_MOST, PAGE, PAGE_MOST
 from agentcom.hub.history import Thread
 from agentcom.hub.hub import Hub

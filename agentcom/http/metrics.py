@@ -16,7 +16,7 @@ from prometheus_client import CollectorRegistry, ProcessCollector, generate_late
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from agentcom.http.routing import Call, Page, Route
+from agentcom.http.route import Call, Page, Route
 from agentcom.hub.hub import Hub
 from agentcom.hub.liveness import census
 

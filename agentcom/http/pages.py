@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 
 from agentcom.errors import NotFound
-from agentcom.http.routing import Call, Page, Route
+from agentcom.http.route import Call, Page, Route
 
 _TYPES = {".html": b"text/html; charset=utf-8", ".css": b"text/css", ".js": b"text/javascript"}
 

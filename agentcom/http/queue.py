@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agentcom.core.tokens import ADMIN, SUBMIT
-from agentcom.http.routing import Answer, Call, Route
+from agentcom.http.route import Answer, Call, Route
 from agentcom.hub.hub import Hub
 from agentcom.wire.codec import cut, encode
 from agentcom.wire.http import PushTask

@@ -3,10 +3,13 @@
 Authorisation, the size and the schema of the body, errors as JSON, and work
 that goes on when its client leaves are here and nowhere else.  The order of
 the checks is PROTOCOL.md section 4: 401, 403, 413, 400, 422, then the route.
+What every request must pass before, and who is told of its answer, is handed
+in (:data:`Guard`, :data:`Listener`).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -20,130 +23,65 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
 from agentcom import errors
-from agentcom.core.tokens import ADMIN, Token
+from agentcom.core.tokens import Token
+from agentcom.http.callers import Callers, check_own
 from agentcom.http.errors import retry_after_s, status_of
+from agentcom.http.route import JSON, Answer, Call, Page, Result, Route, Streamed
 from agentcom.hub.hub import Hub
 from agentcom.wire.codec import decode, encode
 
-JSON = b"application/json"
-MAX_BODY = 1024 * 1024
-"""Bytes of a body, unless its route says otherwise."""
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}\Z")
+
+Guard = Callable[[Request, Route], None]
+"""What a request must pass before anything else is looked at; raises an
+:class:`.errors.AgentComError` to refuse it."""
 
 
-class Answer(msgspec.Struct, frozen=True):
-    """A JSON answer.  ``headers`` are further ones, in lower case."""
+class Asked:
+    """One request to a route, as those hear of it who are told of its answer.
 
-    status: int
-    body: object
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
-class Page(msgspec.Struct, frozen=True):
-    """An answer that is a file."""
-
-    status: int
-    body: bytes
-    content_type: bytes
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-
-
-class Streamed:
-    """What a handler returns that goes on writing to the request by itself."""
-
-
-class Call:
-    """One request, as a handler sees it.
-
-    :ivar token: the caller's; ``None`` only where the route needs none.
+    :ivar token: the caller's, once it is known.
     :ivar args: the variable parts of the path.
-    :ivar body: the decoded body, of the Struct that the route declares.
-    :ivar size: bytes of the body.
+    :ivar request_id: also in the answer, as ``X-Request-Id``.
     """
 
-    def __init__(
-        self, request: Request, token: Token | None, args: dict[str, str], body: Any, size: int
-    ) -> None:
+    __slots__ = ("args", "request", "request_id", "route", "token")
+
+    def __init__(self, request: Request, route: Route, args: dict[str, str], id: str) -> None:
         self.request = request
-        self.token = token
+        self.route = route
         self.args = args
-        self.body = body
-        self.size = size
-
-    @property
-    def caller(self) -> str:
-        """The agent id of the caller's token."""
-        return self.token.agent_id if self.token is not None else ""
-
-    def query(self, name: str) -> str | None:
-        """A parameter of the query string, the first of that name.
-
-        :raises ValidationFailed: it is not UTF-8.
-        """
-        values = self.request.args.get(name.encode())
-        if not values:
-            return None
-        try:
-            return str(values[0].decode("utf-8"))
-        except UnicodeDecodeError:
-            raise invalid_query(name, "not UTF-8") from None
-
-    def number(self, name: str, default: int, least: int, most: int) -> int:
-        """A whole number of the query string.
-
-        :raises ValidationFailed: it is none, or out of bounds.
-        """
-        text = self.query(name)
-        if text is None:
-            return default
-        if not (text.isascii() and text.isdigit() and len(text) <= 16):
-            raise invalid_query(name, "not a whole number")
-        if not least <= int(text) <= most:
-            raise invalid_query(name, f"must be from {least} to {most}")
-        return int(text)
+        self.request_id = id
+        self.token: Token | None = None
 
 
-Result = Answer | Page | Streamed
-Handler = Callable[[Call], Answer | Page | Awaitable[Result]]
-
-
-class Route(msgspec.Struct, frozen=True, kw_only=True):
-    """What a route is and needs.
-
-    :ivar scope: ``None`` for a route that anybody may call, ``ANY`` for one that
-        needs some good token.
-    :ivar body: the Struct of its JSON body, ``None`` where it takes none.
-    :ivar body_optional: an empty body counts as ``{}``.
-    :ivar required: fields whose absence is answered as version 1 did, with
-        400 and their names.
-    :ivar query_token: ``?token=`` is taken too.
-    :ivar own: the variable part of the path that must be the caller's agent id;
-        an administrator may name anybody.
-    :ivar max_body: bytes.
-    """
-
-    method: str
-    path: str
-    name: str
-    scope: str | None
-    handler: Handler
-    body: type[msgspec.Struct] | None = None
-    body_optional: bool = False
-    required: tuple[str, ...] = ()
-    query_token: bool = False
-    own: str | None = None
-    max_body: int = MAX_BODY
+Listener = Callable[[Asked, int], None]
+"""Told of each answer of a route and its status; must not raise."""
 
 
 class Api:
     """The Klein app of the hub's routes.
 
+    :param callers: finds out who calls.
+    :param guards: asked in turn before the caller's token is looked at.
+    :param listeners: told of each answer.
     :ivar in_progress: requests whose work has not ended.
     """
 
     log = Logger()
 
-    def __init__(self, hub: Hub, routes: Sequence[Route]) -> None:
+    def __init__(
+        self,
+        hub: Hub,
+        routes: Sequence[Route],
+        callers: Callers,
+        guards: Sequence[Guard] = (),
+        listeners: Sequence[Listener] = (),
+    ) -> None:
         self._hub = hub
+        self._callers = callers
+        self._guards = guards
+        self._listeners = listeners
         self.in_progress = 0
         self.app = Klein()
         self.routes = {route.name: route for route in routes}
@@ -171,30 +109,35 @@ class Api:
     def authorize(self, route: Route, request: Request) -> Token | None:
         """The caller's token.
 
-        :raises Unauthorized: none, or no good one, and the route needs one.
+        :raises AgentComError: a guard refuses the request.
+        :raises Unauthorized: no token, or no good one, and the route needs one.
         :raises Forbidden: it lacks the route's scope.
         """
-        return self._hub.auth.require(_secret(request, route.query_token), route.scope)
+        for guard in self._guards:
+            guard(request, route)
+        return self._callers.of(request, route)
 
     def _serving(self, route: Route) -> Callable[..., bytes | Deferred[bytes]]:
         decoder = None if route.body is None else msgspec.json.Decoder(route.body)
 
         def serve(request: Request, **args: str) -> bytes | Deferred[bytes]:
+            request_id = self._request_id(request)
+            asked = Asked(request, route, args, request_id)
             try:
-                token = self.authorize(route, request)
+                asked.token = token = self.authorize(route, request)
                 if route.own is not None and token is not None:
-                    _check_own(token, args[route.own])
+                    check_own(token, args[route.own])
                 size, body = (0, None) if decoder is None else _body(request, route, decoder)
-                result = route.handler(Call(request, token, args, body, size))
+                result = route.handler(Call(request, token, args, body, size, request_id))
             except errors.AgentComError as e:
-                return _refusal(request, e)
+                return self._answered(asked, refusal(e))
             if isinstance(result, (Answer, Page)):
-                return respond(request, result)
-            return self._going_on(request, result)
+                return self._answered(asked, result)
+            return self._going_on(asked, result)
 
         return serve
 
-    def _going_on(self, request: Request, work: Awaitable[Result]) -> Deferred[bytes]:
+    def _going_on(self, asked: Asked, work: Awaitable[Result]) -> Deferred[bytes]:
         """Wait for the work; it runs to its end whether its client stays or not.
 
         Klein cancels what it waits for when the client leaves, so it waits
@@ -205,31 +148,54 @@ class Api:
 
         def finished(result: Result | Failure) -> None:
             self.in_progress -= 1
-            if answer.called or isinstance(result, Streamed):
+            if isinstance(result, Streamed):
                 return
-            if not isinstance(result, Failure):
-                answer.callback(respond(request, result))
-            elif isinstance(result.value, errors.AgentComError):
-                answer.callback(_refusal(request, result.value))
-            else:
-                answer.callback(self._failed(request, result))
+            if isinstance(result, Failure):
+                if isinstance(result.value, errors.AgentComError):
+                    result = refusal(result.value)
+                else:
+                    result = self._broken(asked.request_id, result)
+            body = self._answered(asked, result)
+            if not answer.called:
+                answer.callback(body)
 
         Deferred.fromCoroutine(work).addBoth(finished).addErrback(  # type: ignore[arg-type]
             lambda f: self.log.failure("while answering a request", f)
         )
         return answer
 
+    def _answered(self, asked: Asked, answer: Answer | Page) -> bytes:
+        for listener in self._listeners:
+            listener(asked, answer.status)
+        return respond(asked.request, answer)
+
     def _no_route(self, request: Request, failure: Failure) -> bytes:
+        self._request_id(request)
         if isinstance(failure.value, WrongMethod):
             allowed = sorted(failure.value.valid_methods or ())
             request.setHeader(b"allow", ", ".join(allowed).encode())
-            return _refusal(request, errors.MethodNotAllowed(allowed=allowed))
-        return _refusal(request, errors.NotFound())
+            return respond(request, refusal(errors.MethodNotAllowed(allowed=allowed)))
+        return respond(request, refusal(errors.NotFound()))
 
     def _failed(self, request: Request, failure: Failure) -> bytes:
-        request_id = self._hub.ids.message()
+        return respond(request, self._broken(self._request_id(request), failure))
+
+    def _broken(self, request_id: str, failure: Failure) -> Answer:
         self.log.failure("request {request_id} failed", failure, request_id=request_id)
-        return respond(request, Answer(500, {"error": "internal_error", "request_id": request_id}))
+        return Answer(500, {"error": "internal_error", "request_id": request_id})
+
+    def _request_id(self, request: Request) -> str:
+        """The id of a request: the one that came with it, so that it can be followed
+        through a proxy, else a new one.  It goes back with the answer."""
+        headers = request.responseHeaders
+        given: Sequence[bytes] | None = headers.getRawHeaders(b"x-request-id")
+        if given is None:
+            told = request.getHeader(b"x-request-id")
+            if told is None or not _REQUEST_ID.match(told):
+                told = self._hub.ids.message().encode()
+            given = [told]
+            headers.setRawHeaders(b"x-request-id", given)
+        return given[0].decode()
 
 
 def respond(request: Request, answer: Answer | Page) -> bytes:
@@ -247,37 +213,15 @@ def respond(request: Request, answer: Answer | Page) -> bytes:
     return body
 
 
-def invalid_query(name: str, detail: str) -> errors.ValidationFailed:
-    """A parameter of the query string that is wrong."""
-    return errors.ValidationFailed([{"field": name, "error": "invalid_value", "detail": detail}])
-
-
-def _refusal(request: Request, error: errors.AgentComError) -> bytes:
+def refusal(error: errors.AgentComError) -> Answer:
+    """The answer to a request that is refused."""
     status = status_of(error)
     headers: tuple[tuple[bytes, bytes], ...] = ()
     if status in (429, 503):
         headers = ((b"retry-after", b"%d" % retry_after_s(error)),)
     elif status == 401:
         headers = ((b"www-authenticate", b"Bearer"),)
-    return respond(request, Answer(status, error.body(), headers))
-
-
-def _check_own(token: Token, agent_id: str) -> None:
-    if token.agent_id != agent_id and not token.allows(ADMIN):
-        raise errors.Forbidden(ADMIN)
-
-
-def _secret(request: Request, query_token: bool) -> str | None:
-    header: bytes | None = request.getHeader(b"authorization")
-    if header is not None:
-        scheme, _, secret = header.partition(b" ")
-        if scheme.lower() == b"bearer":
-            return secret.strip().decode("latin-1")
-    if query_token:
-        values = request.args.get(b"token")
-        if values:
-            return str(values[0].decode("latin-1"))
-    return None
+    return Answer(status, error.body(), headers)
 
 
 def _body(request: Request, route: Route, decoder: msgspec.json.Decoder[Any]) -> tuple[int, Any]:

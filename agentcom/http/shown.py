@@ -8,7 +8,7 @@ from typing import Any
 from msgspec import Raw
 
 from agentcom.core.state import Priority, Task
-from agentcom.http.routing import Answer, Call, invalid_query
+from agentcom.http.route import Answer, Call, invalid_query
 from agentcom.hub.hub import Hub
 from agentcom.store.interface import TaskFilter
 from agentcom.wire.tasks import labels_as_asked

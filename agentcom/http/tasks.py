@@ -7,7 +7,7 @@ from agentcom.core.tokens import SUBMIT
 from agentcom.errors import TaskNotFound
 from agentcom.http.deadletters import DeadLetterRoutes
 from agentcom.http.queue import QueueRoutes
-from agentcom.http.routing import Answer, Call, Route
+from agentcom.http.route import Answer, Call, Route
 from agentcom.http.shown import (
     CURSOR_MOST,
     PAGE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agentcom.http.routing import Route
+from agentcom.http.route import Route
 from agentcom.testing import Answered, HttpClient, MemoryHub
 from agentcom.wire.tasks import SubmitTask
 from tests.hostile.feeds import (

@@ -6,7 +6,7 @@ from twisted.web.test.requesthelper import DummyRequest
 
 from agentcom.core.tokens import ADMIN, AGENT, DEFAULT_SCOPES, ENROLL, SCOPES, SUBMIT
 from agentcom.errors import Forbidden, Unauthorized
-from agentcom.http.routing import Answer, Route
+from agentcom.http.route import Answer, Route
 from tests.unit.http.support import HttpCase
 
 OWN = "own token"

@@ -1,0 +1,137 @@
+"""What a route says of itself, and what its handler is given and gives.
+
+Declarations only: :mod:`.routing` serves them, the OpenAPI document is made
+from them, and a test goes through them all.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import msgspec
+from twisted.web.server import Request
+
+from agentcom import errors
+from agentcom.core.tokens import Token
+
+JSON = b"application/json"
+MAX_BODY = 1024 * 1024
+"""Bytes of a body, unless its route says otherwise."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A JSON answer.  ``headers`` are further ones, in lower case."""
+
+    status: int
+    body: object
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Page(msgspec.Struct, frozen=True):
+    """An answer that is a file."""
+
+    status: int
+    body: bytes
+    content_type: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+
+class Streamed:
+    """What a handler returns that goes on writing to the request by itself."""
+
+
+class Call:
+    """One request, as a handler sees it.
+
+    :ivar token: the caller's; ``None`` only where the route needs none.
+    :ivar args: the variable parts of the path.
+    :ivar body: the decoded body, of the Struct that the route declares.
+    :ivar size: bytes of the body.
+    :ivar request_id: also in the answer, as ``X-Request-Id``, and in the log.
+    """
+
+    def __init__(
+        self,
+        request: Request,
+        token: Token | None,
+        args: dict[str, str],
+        body: Any,
+        size: int,
+        request_id: str = "",
+    ) -> None:
+        self.request = request
+        self.token = token
+        self.args = args
+        self.body = body
+        self.size = size
+        self.request_id = request_id
+
+    @property
+    def caller(self) -> str:
+        """The agent id of the caller's token."""
+        return self.token.agent_id if self.token is not None else ""
+
+    def query(self, name: str) -> str | None:
+        """A parameter of the query string, the first of that name.
+
+        :raises ValidationFailed: it is not UTF-8.
+        """
+        values = self.request.args.get(name.encode())
+        if not values:
+            return None
+        try:
+            return str(values[0].decode("utf-8"))
+        except UnicodeDecodeError:
+            raise invalid_query(name, "not UTF-8") from None
+
+    def number(self, name: str, default: int, least: int, most: int) -> int:
+        """A whole number of the query string.
+
+        :raises ValidationFailed: it is none, or out of bounds.
+        """
+        text = self.query(name)
+        if text is None:
+            return default
+        if not (text.isascii() and text.isdigit() and len(text) <= 16):
+            raise invalid_query(name, "not a whole number")
+        if not least <= int(text) <= most:
+            raise invalid_query(name, f"must be from {least} to {most}")
+        return int(text)
+
+
+Result = Answer | Page | Streamed
+Handler = Callable[[Call], Answer | Page | Awaitable[Result]]
+
+
+class Route(msgspec.Struct, frozen=True, kw_only=True):
+    """What a route is and needs.
+
+    :ivar scope: ``None`` for a route that anybody may call, ``ANY`` for one that
+        needs some good token.
+    :ivar body: the Struct of its JSON body, ``None`` where it takes none.
+    :ivar body_optional: an empty body counts as ``{}``.
+    :ivar required: fields whose absence is answered as version 1 did, with
+        400 and their names.
+    :ivar query_token: ``?token=`` is taken too.
+    :ivar own: the variable part of the path that must be the caller's agent id;
+        an administrator may name anybody.
+    :ivar max_body: bytes.
+    """
+
+    method: str
+    path: str
+    name: str
+    scope: str | None
+    handler: Handler
+    body: type[msgspec.Struct] | None = None
+    body_optional: bool = False
+    required: tuple[str, ...] = ()
+    query_token: bool = False
+    own: str | None = None
+    max_body: int = MAX_BODY
+
+
+def invalid_query(name: str, detail: str) -> errors.ValidationFailed:
+    """A parameter of the query string that is wrong."""
+    return errors.ValidationFailed([{"field": name, "error": "invalid_value", "detail": detail}])
