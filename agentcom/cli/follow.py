@@ -17,7 +17,15 @@ from twisted.python.failure import Failure
 
 from agentcom.cli.show import line
 from agentcom.cli.task import all_events
-from agentcom.core.events import TASK_ASSIGNED, TASKS, TERMINAL_EVENTS
+from agentcom.core.events import (
+    AGENT_JOINED,
+    AGENT_LEFT,
+    PRESENCE,
+    TASK_ASSIGNED,
+    TASK_REQUEUED,
+    TASKS,
+    TERMINAL_EVENTS,
+)
 
 if TYPE_CHECKING:
     from twisted.internet.interfaces import IDelayedCall
@@ -49,6 +57,8 @@ class Follower:
         self._over = False
         self._ended: Deferred[None] = Deferred()
         self._assigned = False
+        self._agent_id: str | None = None
+        self._away = False
         self._patience: IDelayedCall | None = None
 
     async def follow(
@@ -61,7 +71,7 @@ class Follower:
 
         :raises click.ClickException: it had not when the timeout passed.
         """
-        stream = self._hub.events(self, topics=[TASKS])
+        stream = self._hub.events(self, topics=[TASKS, PRESENCE])
         Deferred.fromCoroutine(stream.run()).addErrback(self._fail)
         try:
             await self._open
@@ -108,9 +118,22 @@ class Follower:
     def event(self, cursor: str | None, event: EventReply) -> None:
         if self._task_id is None:
             self._early.append(event)
+        elif event["event"] in (AGENT_LEFT, AGENT_JOINED):
+            self._whereabouts(event)
         else:
             self._mine(event)
             self._settle()
+
+    def _whereabouts(self, event: EventReply) -> None:
+        """The agent that has the task goes, or comes back: else the wait is silent."""
+        agent_id = event.get("agent_id")
+        if agent_id is None or agent_id != self._agent_id or self._over:
+            return
+        left = event["event"] == AGENT_LEFT
+        if left != self._away:
+            self._away = left
+            said = "is away; the task is kept for it for a while" if left else "is back"
+            click.echo(line(f"agent {agent_id} {said}"), err=True)
 
     async def _catch_up(self) -> None:
         assert self._task_id is not None
@@ -126,7 +149,11 @@ class Follower:
         self._show(event)
         # A dead letter may have been put back into the queue since.
         self._over = event["event"] in TERMINAL_EVENTS
-        self._assigned = self._assigned or event["event"] == TASK_ASSIGNED
+        if event["event"] == TASK_ASSIGNED:
+            self._assigned = True
+            self._agent_id, self._away = event.get("agent_id"), False
+        elif event["event"] == TASK_REQUEUED:
+            self._agent_id = None
 
     def _settle(self) -> None:
         """End the waiting, if what was read last was the end."""

@@ -113,6 +113,25 @@ class WaitTests(CommandTestCase):
         self.assertEqual(result.stdout.count("task_submitted"), 1)
         self.assertIn("waiting for it", result.stderr)
 
+    def test_agent_goes_and_comes_back(self) -> None:
+        """While the task waits for its agent that is said, once; of other agents nothing is."""
+
+        def presence(seq: int, kind: str, agent_id: str) -> dict[str, Any]:
+            return {**event(seq, kind, None), "topic": "presence", "agent_id": agent_id}
+
+        self.runtime.script = [
+            self.live(presence(1, "agent_left", "bot"), event(2, "task_assigned")),
+            self.live(presence(3, "agent_left", "other"), presence(4, "agent_joined", "bot")),
+            self.live(presence(5, "agent_left", "bot"), presence(6, "agent_left", "bot")),
+            self.live(presence(7, "agent_joined", "bot"), event(8, "task_requeued")),
+            self.live(presence(9, "agent_left", "bot"), event(10, "task_complete")),
+        ]
+        result = self.invoke("push", "bot", "do", "--wait")
+        self.assertEqual(
+            result.stderr,
+            "agent bot is away; the task is kept for it for a while\nagent bot is back\n",
+        )
+
     def test_gap(self) -> None:
         """A gap in the stream is no loss: the task's own log has all."""
         gap = b'event: gap\ndata: {"first": "ep:9"}\n\n'
