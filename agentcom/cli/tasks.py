@@ -50,6 +50,12 @@ def filter_options(function: F) -> F:
 @click.command()
 @click.option("--status", type=click.Choice(STATUSES), help="Only tasks that are so.")
 @filter_options
+@click.option(
+    "--search",
+    callback=utf8,
+    metavar="TEXT",
+    help="Only those with it in their description, agent or last error, or whose id begins so.",
+)
 @click.option("--limit", type=Count(1), default=50, show_default=True)
 @click.option("--json", "as_json", is_flag=True, help="Show the hub's answer as JSON.")
 @hub_options
@@ -61,6 +67,7 @@ def tasks(ctx: click.Context, /, limit: int, as_json: bool, **filters: str | Non
     Example:
       agentcom tasks --status queued --priority urgent
       agentcom tasks --agent laptop-3 --limit 500 --json
+      agentcom tasks --search "no space left"
     """
 
     async def run(hub: HubClient) -> int:
@@ -133,7 +140,9 @@ async def some(
         reply = await ask(**filters, limit=page, cursor=cursor)
         found.extend(reply["tasks"])
         cursor = reply.get("cursor")
-        if not cursor or not reply["tasks"] or len(found) >= limit:
+        # Where a text is looked for, a page without any may have others behind it.
+        looking = bool(reply["tasks"]) or bool(filters.get("search"))
+        if not cursor or not looking or len(found) >= limit:
             break
     del found[limit:]
     return {"tasks": found, "cursor": cursor}

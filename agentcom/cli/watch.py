@@ -11,7 +11,7 @@ import click
 from agentcom.cli import show
 from agentcom.cli.runtime import run_with_hub
 from agentcom.cli.settings import hub_options
-from agentcom.cli.values import cursor, topics
+from agentcom.cli.values import cursor, topics, utf8
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -48,10 +48,13 @@ COLOURS = {
     metavar="CURSOR",
     help="From after this event, EPOCH:NUMBER or NUMBER; 0: the oldest kept.",
 )
+@click.option("--task", "task_id", callback=utf8, metavar="TASK", help="Only what concerns it.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @hub_options
 @click.pass_context
-def watch(ctx: click.Context, names: list[str], after: str | None, as_json: bool) -> None:
+def watch(
+    ctx: click.Context, names: list[str], after: str | None, task_id: str | None, as_json: bool
+) -> None:
     """Watch events as they happen, until Ctrl-C.
 
     When the hub restarts it goes on where it was.  With --json each line has
@@ -64,7 +67,7 @@ def watch(ctx: click.Context, names: list[str], after: str | None, as_json: bool
     """
 
     async def run(hub: HubClient) -> int:
-        await hub.events(Lines(as_json), topics=names, after=after).run()
+        await hub.events(Lines(as_json), topics=names, after=after, task_id=task_id).run()
         return 0
 
     run_with_hub(ctx, run, interrupted=None)

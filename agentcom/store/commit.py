@@ -19,9 +19,11 @@ from twisted.python.failure import Failure
 
 from agentcom.core.drain import Drain
 from agentcom.core.events import Event, numbered
+from agentcom.core.session import BrowserSession
 from agentcom.core.task import Task
 from agentcom.core.tokens import Token
 from agentcom.store.interface import Post, Unit
+from agentcom.store.measures import CommitMeasures
 
 BATCH = 64
 """Changes in one transaction at the most: more holds up the reactor."""
@@ -59,6 +61,7 @@ class Batch:
         self.numbers: list[int | None] = []
         self.tokens: list[Token] = []
         self.drains: dict[str, Drain | None] = {}
+        self.sessions: dict[str, BrowserSession | None] = {}
         self.forgotten: list[str] = []
         self.forgotten_events: list[int] = []
         self.posts: list[Post] = []
@@ -77,6 +80,8 @@ class Batch:
             self.tokens.extend(unit.tokens)
             if unit.drains is not None:
                 self.drains.update(unit.drains)
+            if unit.sessions is not None:
+                self.sessions.update(unit.sessions)
             if unit.post is not None:
                 self.posts.append(unit.post)
             self.forgotten.extend(unit.forgotten)
@@ -114,6 +119,7 @@ class GroupCommit:
         real hub.
     :param committed: told of each batch after its commit.
     :param give_up: called once when the store has failed for a minute.
+    :ivar measures: what the commits so far took.
     """
 
     log = Logger()
@@ -139,6 +145,7 @@ class GroupCommit:
         self._began: float | None = None
         self._tries = 0
         self._idle: list[Deferred[None]] = []
+        self.measures = CommitMeasures()
 
     def add(self, unit: Unit) -> None:
         """Hand over a unit; it goes with the next batch."""
@@ -204,6 +211,9 @@ class GroupCommit:
         ).addErrback(lambda f: self.log.failure("after a commit", f))
 
     def _done(self, _: object, batch: Batch) -> None:
+        if self._began is not None:
+            self.measures.seconds.add(self._clock.seconds() - self._began)
+        self.measures.units.add(len(batch.units))
         self._began = None
         if self._failing_since is not None:
             self.log.info(
@@ -224,6 +234,7 @@ class GroupCommit:
                 waiter.callback(None)
 
     def _failed(self, failure: Failure, batch: Batch) -> None:
+        self.measures.failures += 1
         self._began = None
         self._database.rollback()
         now = self._clock.seconds()

@@ -17,8 +17,10 @@ from agentcom.core.drain import Drain
 from agentcom.core.events import Draft, Event
 from agentcom.core.matching import Needs
 from agentcom.core.message import Mailbox, Message
+from agentcom.core.session import BrowserSession
 from agentcom.core.task import Priority, Task
 from agentcom.core.tokens import Token
+from agentcom.store.measures import CommitMeasures
 
 
 class OldMessages(msgspec.Struct, frozen=True):
@@ -61,6 +63,7 @@ class Unit(msgspec.Struct):
         a task that lives.
     :ivar drains: of agents, by their ids; ``None`` for one that is over.
     :ivar post: what is written of messages.
+    :ivar sessions: of browsers, by their hashes; ``None`` for one that is over.
     """
 
     tasks: Sequence[Task] = ()
@@ -72,6 +75,7 @@ class Unit(msgspec.Struct):
     forgotten_events: Sequence[int] = ()
     drains: Mapping[str, Drain | None] | None = None
     post: Post | None = None
+    sessions: Mapping[str, BrowserSession | None] | None = None
 
 
 class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,6 +84,8 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
     :ivar last_error: exactly this one.
     :ivar task_ids: none but these, 1,000 at the most.
     :ivar before: the number of the last one seen.
+    :ivar search: with which its id begins, or which is in its description, agent
+        or last error; small and capital letters of ASCII are the same.
     """
 
     status: str | None = None
@@ -90,6 +96,7 @@ class TaskFilter(msgspec.Struct, frozen=True, kw_only=True):
     task_ids: Sequence[str] | None = None
     before: int | None = None
     limit: int = 100
+    search: str | None = None
 
 
 PAGE_BYTES = 4 * 1024 * 1024
@@ -127,10 +134,12 @@ class TaskPage(msgspec.Struct, frozen=True):
     """Some tasks, newest first.
 
     :ivar next: the number to go on with, ``None`` at the end.
+    :ivar searched: how many were looked at for a text; the page may have none of them.
     """
 
     tasks: list[Task]
     next: int | None
+    searched: int = 0
 
 
 class EventPage(msgspec.Struct, frozen=True):
@@ -164,6 +173,7 @@ class Loaded(msgspec.Struct, frozen=True):
     :ivar waiting: those that are queued, oldest first.
     :ivar pruned_seq: the highest sequence number that was ever forgotten.
     :ivar drains: of agents, by their ids.
+    :ivar sessions: of browsers, oldest first.
     """
 
     tasks: list[Task]
@@ -174,6 +184,7 @@ class Loaded(msgspec.Struct, frozen=True):
     pruned_seq: int
     drains: dict[str, Drain]
     messages: LoadedMessages
+    sessions: list[BrowserSession]
 
 
 class MessageFilter(msgspec.Struct, frozen=True, kw_only=True):
@@ -270,6 +281,10 @@ class Store(Protocol):
     def messages(self) -> MessageReads:
         """What is read of messages."""
 
+    @property
+    def measures(self) -> CommitMeasures:
+        """What commits took so far."""
+
     def load(self) -> Loaded:
         """Everything that has not ended, all tokens and drains.  Blocks; at start only."""
 
@@ -333,8 +348,11 @@ class Store(Protocol):
     def last_event(self, task_id: str) -> Deferred[Event | None]:
         """A task's newest event."""
 
-    def events(self, after: int, limit: int) -> Deferred[list[Event]]:
-        """The log after a sequence number, oldest first."""
+    def events(self, after: int, limit: int, weight: int = PAGE_BYTES) -> Deferred[list[Event]]:
+        """The log after a sequence number, oldest first.
+
+        :param weight: bytes of payloads with which a page is full.
+        """
 
     def first_seq(self) -> Deferred[int]:
         """The oldest sequence number that is kept; 0 where the log is empty."""

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from contextlib import suppress
 from pathlib import Path
 
 from agentcom.core.ids import ADMIN_ID, Ids
@@ -15,6 +16,7 @@ from agentcom.core.tokens import ADMIN, Token, mint
 from agentcom.errors import StartError
 from agentcom.store import migrate, rows
 from agentcom.store import statements as sql
+from agentcom.store.auditfile import NAME, AuditFile
 from agentcom.store.sqlite import connect
 
 WAIT_MS = 5_000
@@ -43,11 +45,19 @@ def create_admin_token(data_dir: Path, now: int) -> str:
                     " use the command that was installed with the hub"
                 )
             insert(connection, token)
+            _told(data_dir, now)
         finally:
             connection.close()
     except sqlite3.Error as e:
         raise StartError(f"cannot write the token to {path}: {e}") from e
     return secret
+
+
+def _told(data_dir: Path, now: int) -> None:
+    """A line in the hub's audit log; the token is made whether or not it can be written."""
+    line = b'{"time":%d,"act":"create_admin_token_locally","uid":%d}\n' % (now, os.getuid())
+    with suppress(OSError):
+        AuditFile(data_dir / NAME).append(line, turn_over=False)
 
 
 def count_tokens(connection: sqlite3.Connection) -> int:

@@ -8,9 +8,10 @@ from typing import TypeVar
 
 from agentcom.core.drain import Drain
 from agentcom.core.events import Event
+from agentcom.core.session import BrowserSession
 from agentcom.core.state import Status, Task
 from agentcom.core.tokens import Token
-from agentcom.store import rows
+from agentcom.store import rows, search
 from agentcom.store import statements as sql
 from agentcom.store.interface import (
     PAGE_BYTES,
@@ -63,6 +64,8 @@ def tasks_by_keys(db: Db, submitted_by: str, keys: Sequence[str]) -> dict[str, T
 
 def tasks(db: Db, wanted: TaskFilter) -> TaskPage:
     """A page of tasks, newest first."""
+    if wanted.search is not None:
+        return search.tasks(db, wanted)
     statement, values = sql.select_tasks(wanted, wanted.limit + 1)
     page, more = _page(map(rows.to_task, db.execute(statement, values)), task_weight, wanted.limit)
     return TaskPage(page, page[-1].number if more else None)
@@ -80,10 +83,10 @@ def task_events(db: Db, task_id: str, after: int, limit: int) -> EventPage:
     return EventPage(page, page[-1].seq if more else None)
 
 
-def events(db: Db, after: int, limit: int) -> list[Event]:
+def events(db: Db, after: int, limit: int, weight: int = PAGE_BYTES) -> list[Event]:
     """Events of the log, oldest first, up to the one that fills a page."""
     found = db.execute(sql.SELECT_EVENTS, (after, limit))
-    return _page(map(rows.to_event, found), event_weight, limit)[0]
+    return _page(map(rows.to_event, found), event_weight, limit, weight)[0]
 
 
 def first_seq(db: Db) -> int:
@@ -115,18 +118,25 @@ def drains(db: Db) -> dict[str, Drain]:
     return dict(map(rows.to_drain, db.execute(sql.SELECT_DRAINS)))
 
 
+def sessions(db: Db) -> list[BrowserSession]:
+    """All sessions of browsers, oldest first."""
+    return [BrowserSession(*row) for row in db.execute(sql.SELECT_SESSIONS)]
+
+
 def tokens_beyond(db: Db, known: int) -> list[Token]:
     """All tokens, where their number is not the known one; else none."""
     count = db.execute(sql.COUNT_TOKENS).fetchone()[0]
     return [] if count == known else tokens(db)
 
 
-def _page(found: Iterable[T], weight: Callable[[T], int], limit: int) -> tuple[list[T], bool]:
+def _page(
+    found: Iterable[T], weight: Callable[[T], int], limit: int, full: int = PAGE_BYTES
+) -> tuple[list[T], bool]:
     """What fits into a page, and whether there is more."""
     page: list[T] = []
     total = 0
     for row in found:
-        if len(page) >= limit or total >= PAGE_BYTES:
+        if len(page) >= limit or total >= full:
             return page, True
         page.append(row)
         total += weight(row)

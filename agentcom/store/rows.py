@@ -15,6 +15,7 @@ import msgspec
 from agentcom.core.drain import Drain
 from agentcom.core.events import Event
 from agentcom.core.matching import NOTHING, Needs
+from agentcom.core.session import BrowserSession
 from agentcom.core.state import USUAL, Ending, Priority, Status, Task, Terms
 from agentcom.core.tokens import Token
 from agentcom.store.interface import Waiting
@@ -138,6 +139,11 @@ def token_row(token: Token) -> Row:
 def drain_row(agent_id: str, drain: Drain) -> Row:
     """The values of :data:`.statements.UPSERT_DRAIN`."""
     return (agent_id, drain.by, drain.since, drain.note, drain.deadline, drain.drained_at)
+
+
+def session_row(session: BrowserSession) -> Row:
+    """The values of :data:`.statements.UPSERT_SESSION`."""
+    return (session.hash, session.token_hash, session.created_at, session.expires_at)
 
 
 def to_task(row: Row) -> Task:

@@ -141,6 +141,15 @@ drains = Table(
     Column("drained_at", BigInteger),
 )
 
+sessions = Table(
+    "sessions",
+    metadata,
+    Column("hash", String(64), primary_key=True),
+    Column("token_hash", String(64), nullable=False),
+    Column("created_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+)
+
 messages = Table(
     "messages",
     metadata,

@@ -26,6 +26,7 @@ from agentcom.store import messages, migrate, reads, retention, rows
 from agentcom.store import statements as sql
 from agentcom.store.commit import Batch, GroupCommit
 from agentcom.store.interface import (
+    PAGE_BYTES,
     EventPage,
     Loaded,
     MessageReads,
@@ -119,6 +120,11 @@ class SqliteTransaction:
                 db.execute(sql.DELETE_DRAIN, (agent_id,))
             else:
                 db.execute(sql.UPSERT_DRAIN, rows.drain_row(agent_id, drain))
+        for name, session in batch.sessions.items():
+            if session is None:
+                db.execute(sql.DELETE_SESSION, (name,))
+            else:
+                db.execute(sql.UPSERT_SESSION, rows.session_row(session))
         if batch.posts:
             messages.write(db, batch.posts)
         if batch.forgotten or batch.forgotten_events:
@@ -189,6 +195,7 @@ class SqliteStore:
             self._committed,
             give_up,
         )
+        self.measures = self._commits.measures
 
     def load(self) -> Loaded:
         db = self._connection
@@ -202,6 +209,7 @@ class SqliteStore:
             pruned_seq,
             reads.drains(db),
             messages.load(db),
+            reads.sessions(db),
         )
 
     def next_number(self) -> int:
@@ -272,8 +280,8 @@ class SqliteStore:
     def last_event(self, task_id: str) -> Deferred[Event | None]:
         return self._read(partial(reads.last_event, task_id=task_id))
 
-    def events(self, after: int, limit: int) -> Deferred[list[Event]]:
-        return self._read(partial(reads.events, after=after, limit=limit))
+    def events(self, after: int, limit: int, weight: int = PAGE_BYTES) -> Deferred[list[Event]]:
+        return self._read(partial(reads.events, after=after, limit=limit, weight=weight))
 
     def first_seq(self) -> Deferred[int]:
         return self._read(reads.first_seq)

@@ -28,6 +28,7 @@ from sqlalchemy.dialects import sqlite
 
 from agentcom.core.drain import Drain
 from agentcom.core.events import Event
+from agentcom.core.session import BrowserSession
 from agentcom.core.state import ENDED, HELD, Status
 from agentcom.core.tokens import Token
 from agentcom.store import schema
@@ -40,6 +41,9 @@ TASK_COLUMNS = tuple(c.name for c in schema.tasks.c)
 
 DRAIN_COLUMNS = ("agent_id", *Drain.__struct_fields__)
 """In the order of a row of :func:`.rows.drain_row`."""
+
+SESSION_COLUMNS = BrowserSession.__struct_fields__
+"""In the order of a row of :func:`.rows.session_row`."""
 
 EVENT_COLUMNS = (*Event.__struct_fields__, "task_number")
 """In the order of a row of :func:`.rows.event_row`."""
@@ -98,11 +102,12 @@ def prepare(statement: ClauseElement) -> tuple[str, list[Any]]:
 
 
 _t, _e, _k, _m = schema.tasks, schema.events, schema.tokens, schema.meta
-_d = schema.drains
+_d, _s = schema.drains, schema.sessions
 _task_cols = [_t.c[name] for name in TASK_COLUMNS]
 _event_cols = [_e.c[name] for name in Event.__struct_fields__]
 _token_cols = [_k.c[name] for name in Token.__struct_fields__]
 _drain_cols = [_d.c[name] for name in DRAIN_COLUMNS]
+_session_cols = [_s.c[name] for name in SESSION_COLUMNS]
 
 
 def _status_in(statuses: Iterable[Status]) -> ColumnElement[bool]:
@@ -111,7 +116,7 @@ def _status_in(statuses: Iterable[Status]) -> ColumnElement[bool]:
 
 # SQLite uses a partial index only where its condition stands in the query
 # in the same words; to us it says nothing new.
-_unfinished = _t.c.status != literal_column("'completed'")
+unfinished = _t.c.status != literal_column("'completed'")
 _queued = _t.c.status == literal_column("'queued'")
 _ended = _status_in(ENDED)
 
@@ -139,6 +144,10 @@ UPSERT_DRAIN, _drain_order = compiled(
     insert(_d).prefix_with("OR REPLACE").values({c.name: bindparam(c.name) for c in _drain_cols})
 )
 DELETE_DRAIN, _ = compiled(delete(_d).where(_d.c.agent_id == bindparam("b_agent")))
+UPSERT_SESSION, _session_order = compiled(
+    insert(_s).prefix_with("OR REPLACE").values({n: bindparam(n) for n in SESSION_COLUMNS})
+)
+DELETE_SESSION, _ = compiled(delete(_s).where(_s.c.hash == bindparam("b_hash")))
 # What is to go was chosen by an earlier look: a dead letter that was tried
 # again since, and its events, stay.
 DELETE_TASK, _ = compiled(delete(_t).where(_t.c.id == bindparam("b_id"), _ended))
@@ -170,11 +179,11 @@ SELECT_PRUNED, _ = compiled(select(_m.c.pruned_seq))
 
 SELECT_TASK, _ = compiled(select(*_task_cols).where(_t.c.id == bindparam("b_id")))
 SELECT_HELD, _ = compiled(
-    select(*_task_cols).where(_status_in(HELD), _unfinished).order_by(_t.c.number)
+    select(*_task_cols).where(_status_in(HELD), unfinished).order_by(_t.c.number)
 )
 SELECT_WAITING, _ = compiled(
     select(*(_t.c[name] for name in WAITING_COLUMNS))
-    .where(_queued, _unfinished)
+    .where(_queued, unfinished)
     .order_by(_t.c.number)
 )
 SELECT_BY_KEYS, _keys_order = compiled(
@@ -194,7 +203,7 @@ SELECT_EXPIRED, _expired_order = compiled(
 # pages of an index, the others one by one.  One statement, so that sums agree.
 COUNT_TASKS, _ = compiled(
     union_all(
-        select(_t.c.status, func.count()).where(_unfinished).group_by(_t.c.status),
+        select(_t.c.status, func.count()).where(unfinished).group_by(_t.c.status),
         select(
             literal_column(f"'{EVERY}'"), select(func.count()).select_from(_t).scalar_subquery()
         ),
@@ -227,6 +236,7 @@ SELECT_FIRST_SEQ, _ = compiled(select(func.min(_e.c.seq)))
 
 SELECT_TOKENS, _ = compiled(select(*_token_cols).order_by(_k.c.created_at))
 SELECT_DRAINS, _ = compiled(select(*_drain_cols).order_by(_d.c.since))
+SELECT_SESSIONS, _ = compiled(select(*_session_cols).order_by(_s.c.created_at))
 COUNT_TOKENS, _ = compiled(select(func.count()).select_from(_k))
 
 SELECT_TASK_AT, _task_at_order = compiled(
@@ -279,6 +289,7 @@ for _order, _expected in (
     (_event_order, EVENT_COLUMNS),
     (_token_order, Token.__struct_fields__),
     (_drain_order, DRAIN_COLUMNS),
+    (_session_order, SESSION_COLUMNS),
     (_meta_order, ("id", "epoch", "last")),
     (_pruned_order, ("pruned", "than")),
     (_keys_order, ("who", *(f"key_{n}" for n in range(KEYS)))),
@@ -304,7 +315,7 @@ def select_tasks(wanted: TaskFilter, most: int) -> tuple[str, list[Any]]:
         if value is not None:
             query = query.where(_t.c[name] == value)
     if wanted.status is not None and wanted.status != Status.COMPLETED:
-        query = query.where(_unfinished)
+        query = query.where(unfinished)
     if wanted.task_ids is not None:
         query = query.where(_t.c.id.in_(wanted.task_ids))
     if wanted.before is not None:

@@ -196,6 +196,39 @@ class GatheringTests(CommitCase):
         self.assertFalse(self.commits.busy)
 
 
+class MeasureTests(CommitCase):
+    """What commits took."""
+
+    def test_commits(self) -> None:
+        """Each commit counts once, with its units and its seconds."""
+        self.run_work.holding = True
+        for n in range(5):
+            self.commits.add(unit_of(f"task-{n}"))
+        self.clock.advance(0)
+        self.commits.add(unit_of("task-9"))
+        self.clock.advance(0.3)
+        self.run_work.release()
+        self.advance(0)
+        measures = self.commits.measures
+        self.assertEqual((measures.units.sum, measures.units.cumulative()[-1]), (6, 2))
+        self.assertAlmostEqual(measures.seconds.sum, 0.3)
+        self.assertEqual(measures.seconds.cumulative()[-1], 2)
+        self.assertEqual(measures.failures, 0)
+
+    def test_failures(self) -> None:
+        """A try that fails is a failure, and not a commit until it is one."""
+        self.database.fails = "commit"
+        self.commits.add(unit_of("task-1"))
+        self.advance(0.1)
+        measures = self.commits.measures
+        self.assertGreater(measures.failures, 1)
+        self.assertEqual(measures.seconds.cumulative()[-1], 0)
+        self.assertEqual(measures.units.sum, 0)
+        failures, self.database.fails = measures.failures, ""
+        self.advance(1)
+        self.assertEqual((measures.failures, measures.units.sum), (failures, 1))
+
+
 class FailingTests(CommitCase):
     """A commit that fails is tried again unchanged, and nobody is answered meanwhile."""
 
