@@ -41,6 +41,7 @@ MODES = {
     "storm": "thousands of older agents identify at once, while others work and check its health",
     "idle": "memory of each agent that is connected and does nothing",
     "takeover": "from kill -9 of an agent until its task runs on another one",
+    "overload": "ten times the load that the hub can take, for --seconds (60 for the whole)",
     "messages": "messages a second between two agents, and from one to all",
     "history": "push and batch on a hub with many stored tasks, beside an empty one",
 }
@@ -87,6 +88,10 @@ def parse() -> argparse.Namespace:
     parser.add_argument(
         "--settle", type=float, default=5.0, help="seconds of rest before memory is read (5)"
     )
+    parser.add_argument("--lines", type=int, default=400, help="connections of overload (400)")
+    parser.add_argument(
+        "--times-capacity", type=float, default=10.0, help="load of overload, in capacities (10)"
+    )
     parser.add_argument("--times", type=int, default=20, help="agents that takeover kills (20)")
     parser.add_argument(
         "--wait-idle",
@@ -127,6 +132,8 @@ def parse() -> argparse.Namespace:
         parser.error(f"--agents goes from 1 to {MOST_AGENTS}, --limit from 1 to 600")
     if not 0.1 <= options.settle <= 600 or not 1 <= options.times <= 1000:
         parser.error("--settle goes from 0.1 to 600, --times from 1 to 1000")
+    if not 32 <= options.lines <= 5_000 or not 1 <= options.times_capacity <= 100:
+        parser.error("--lines goes from 32 to 5000, --times-capacity from 1 to 100")
     # To read what waits takes seconds for a million tasks.
     options.start_limit = 20 + options.tasks / 10_000
     return options

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import idle
 import messages
+import overload
 import storm
 import takeover
 from report import (
@@ -163,6 +164,12 @@ STORM_NOTES = (
     "server, crowd and anybody else; crowd near 1: it was the limit; else over 0.2: busy machine.",
 )
 
+
+def health_held(report: Report) -> float:
+    """Milliseconds of the p99 of health checks during a flood."""
+    return float(at(report, "held", "health", "ms", "p99") or 0.0)
+
+
 IDLE_FIGURES = (
     Figure("KiB each", lambda report: kib_each(report, "few"), Goal("hub/autobahn", 2.0, True)),
     Figure("KiB of all", lambda report: kib_each(report, "all"), Goal("hub/autobahn", 2.0, True)),
@@ -232,6 +239,47 @@ MESSAGE_NOTES = (
     *COST_NOTES,
 )
 
+
+def back_s(report: Report) -> float:
+    """Seconds after the flood until a lone push is as before; as long as was looked, if never."""
+    found = report["after"]["back_s"]
+    return float(overload.AFTER_S if found is None else found)
+
+
+OVERLOAD_FIGURES = (
+    Figure("back s", back_s, Goal("hub", 5.0, at_most=True)),
+    Figure("health p99 ms", health_held, Goal("hub", 250.0, at_most=True)),
+    Figure("taken/capacity", lambda report: float(report["of_capacity"])),
+)
+OVERLOAD_COLUMNS = (
+    Column("target", 8, name),
+    Column("capacity", 10, middle("capacity", "per_s", digits=0)),
+    Column("offered", 9, middle("rate", digits=0)),
+    Column("taken", 8, middle("good_per_s", digits=0)),
+    Column("refused", 9, middle("refused_per_s", digits=0)),
+    Column("taken ms", 18, spread_at("flood", "good_ms")),
+    Column("refused ms", 18, spread_at("flood", "refused_ms")),
+    Column("ack ms", 16, spread_at("held", "ack_ms")),
+    Column("health ms", 16, spread_at("held", "health", "ms")),
+    Column("MiB", 6, middle("resident_mib", "before", digits=0)),
+    Column("most", 6, middle("resident_mib", "most", digits=0)),
+    Column("back s", 13, together(middle("after", "median_back_s"), middle("after", "back_s"))),
+    Column("cpu", 6, middle("cpu", "server")),
+    Column("flood", 7, middle("cpu", "flood")),
+    Column("else", 6, middle("cpu", "others")),
+    Column("after", 7, middle("after", "cpu", "others")),
+    Column("errors", 8, lost),
+)
+OVERLOAD_NOTES = (
+    "requests a second: the same mix in a closed loop, what was due, answered with 2xx, with 429",
+    "or 503. ms: median / p99 / maximum, from when it was sent; ack: reports of agents that hold",
+    "work; health: GET /health, from when it was due. MiB, most: memory of the hub.",
+    "back s: until the median / p99 of lone pushes, over 2 s, stayed within 1.5 times of the worst",
+    "one before, which a busy machine can hide;",
+    "else, after: what others used of the processors during the flood and after it. Over 0.2 the",
+    "machine was busy.",
+)
+
 SHAPES = {
     "push": Shape(("klein", "spine", "hub"), RATES, RATE_COLUMNS, RATE_NOTES, ("push",)),
     "batch": Shape(("spine", "spine-lean", "hub"), RATES, RATE_COLUMNS, RATE_NOTES, ("batch",)),
@@ -289,6 +337,16 @@ SHAPES = {
         messages.said,
         agents=1000,
         fit=("relay", "hub"),
+    ),
+    "overload": Shape(
+        ("hub",),
+        OVERLOAD_FIGURES,
+        OVERLOAD_COLUMNS,
+        OVERLOAD_NOTES,
+        ("overload",),
+        overload.turn,
+        overload.said,
+        fit=("hub",),
     ),
     "takeover": Shape(
         ("hub",),
