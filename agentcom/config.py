@@ -6,7 +6,9 @@ is given what it needs of it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import re
+from collections.abc import Mapping, Sequence
+from ipaddress import ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -25,8 +27,14 @@ MOST_BUFFER = 64 * 1024 * MIB
 MOST_UNIDENTIFIED = 10_000
 """Connections without a name by default: as many agents may come back at once."""
 
+UNIX = "unix"
+"""Stands for the peers of unix sockets among trusted proxies."""
+
 SHOWN = 80
 """Characters of a wrong value that its error repeats."""
+
+_PAGE = re.compile(r"[a-z][a-z0-9+.-]*://([a-z0-9._-]+|\[[0-9a-f:.]+\])(:\d{1,5})?")
+_NAME = re.compile(r"[a-z0-9]([a-z0-9._-]*[a-z0-9])?|\[[0-9a-f:.]+\]")
 
 
 class Config(msgspec.Struct, frozen=True, kw_only=True):
@@ -49,6 +57,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     :ivar max_connections: of all kinds; ``None`` for what open files allow.
     :ivar max_unidentified: WebSocket connections that have not identified;
         ``None`` for half of all, at most 10 000.
+    :ivar public_url: what clients reach the hub by, without a path.
+    :ivar allow_origins: origins of pages, beside the hub's own, that may call it.
+    :ivar log_requests: whether each answer of a route is a line of the log.
+    :ivar trusted_proxies: networks, and ``unix``, whose forwarding headers count.
     """
 
     listen: tuple[str, ...] = (DEFAULT_LISTEN,)
@@ -70,6 +82,10 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     silence_s: float = 60.0
     max_connections: int | None = None
     max_unidentified: int | None = None
+    public_url: str | None = None
+    trusted_proxies: tuple[str, ...] = ()
+    log_requests: bool = False
+    allow_origins: tuple[str, ...] = ()
 
 
 def connections_of(config: Config, most: int) -> tuple[int, int]:
@@ -104,6 +120,61 @@ def database_of(url: str | None, data_dir: Path) -> Path:
             f"--database {_without_password(url)}: use sqlite:////absolute/path or sqlite:///relative"
         )
     return Path(parts.path[1:]).absolute()
+
+
+def public_url_of(text: str | None) -> str | None:
+    """The address of ``--public-url``, in lower case and without a slash at its end.
+
+    :raises StartError: it is not ``http[s]://name[:port]``.
+    """
+    if text is None:
+        return None
+    try:
+        parts = urlsplit(text.rstrip("/").lower())
+        port = parts.port
+    except ValueError:
+        parts, port = urlsplit(""), None
+    host = parts.hostname or ""
+    name = f"[{host}]" if ":" in host else host
+    url = f"{parts.scheme}://{name}" + ("" if port is None else f":{port}")
+    # Put together again it must be the same: no path, no user, no query.
+    if parts.scheme not in ("http", "https") or not _NAME.fullmatch(name) or url != parts.geturl():
+        raise StartError(
+            "--public-url must be https://name or https://name:port, without a path and a user"
+        )
+    default = {"http": ":80", "https": ":443"}[parts.scheme]
+    return url.removesuffix(default)
+
+
+def trusted_proxies_of(texts: Sequence[str]) -> tuple[str, ...]:
+    """The proxies of ``--trusted-proxy``.
+
+    :raises StartError: one is neither an address, nor a network, nor ``unix``.
+    """
+    found = []
+    for text in texts:
+        try:
+            found.append(UNIX if text == UNIX else str(ip_network(text, strict=False)))
+        except ValueError:
+            raise StartError(
+                "--trusted-proxy must be an address such as 10.0.0.7, a network such as "
+                f"10.0.0.0/8, or unix, not {text[:SHOWN]!r}"
+            ) from None
+    return tuple(found)
+
+
+def origins_of(texts: Sequence[str]) -> tuple[str, ...]:
+    """The pages of ``--allow-origin``, as browsers name them.
+
+    :raises StartError: one is not ``scheme://name[:port]``.
+    """
+    for text in texts:
+        if not _PAGE.fullmatch(text.lower()):
+            raise StartError(
+                "--allow-origin must be what browsers send, such as https://tools.example or "
+                f"http://localhost:3000, not {text[:SHOWN]!r}"
+            )
+    return tuple(text.lower() for text in texts)
 
 
 def number(name: str, text: str, least: float, most: float, *, whole: bool = False) -> float:

@@ -19,16 +19,22 @@ from twisted.internet.protocol import Protocol, connectionDone
 from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel
 from twisted.web.resource import Resource
 from twisted.web.server import Request
 
-from agentcom.errors import AgentComError, HubStopping, TooManyConnections
+from agentcom.errors import (
+    AgentComError,
+    HubStopping,
+    OriginNotAllowed,
+    RequestTimeout,
+    TooManyConnections,
+)
+from agentcom.http.origin import Origins
 from agentcom.http.route import Answer
-from agentcom.http.routing import respond
+from agentcom.http.routing import refusal, respond
+from agentcom.httpchannel import HEAD_WITHIN_S, LOOK_EVERY_S, Channel, bare
 from agentcom.hub.pacing import told
-from agentcom.wire.codec import encode
-from agentcom.ws.admission import CONNECTIONS, STOPPING, Admission
+from agentcom.ws.admission import CONNECTIONS, STOPPING
 from agentcom.ws.factory import AgentFactory
 from agentcom.ws.outbound import ABORT_AFTER_S
 
@@ -48,9 +54,6 @@ those behind a crowd do not wait long, and few enough for the others in that tur
 MOST_WAITING = 64 * 1024
 """Bytes that may come while a handshake waits for its turn."""
 
-READ_WITHIN_S = 60.0
-"""Seconds in which the last answer on a connection must be read."""
-
 SPEAK_WITHIN_S = 60.0
 """Seconds in which a connection must say what it wants."""
 
@@ -65,32 +68,6 @@ _KEY = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==\Z")
 _HOST = re.compile(rb"[A-Za-z0-9._-]+(:\d{1,5})?\Z")
 
 log = Logger()
-
-
-class Channel(HTTPChannel):
-    """A connection that speaks HTTP, perhaps until it becomes a WebSocket."""
-
-    admission: Admission
-    clock: IReactorTime
-    _abort: IDelayedCall | None = None
-
-    def loseConnection(self) -> None:
-        """Say goodbye when all is written, and see that it ends: TLS waits for the peer's."""
-        super().loseConnection()  # type: ignore[no-untyped-call]  # untyped in Twisted
-        transport: Any = self.transport
-        if self._abort is None and transport is not None:
-            self._abort = self.clock.callLater(READ_WITHIN_S, transport.abortConnection)
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        self.leave()
-        if self._abort is not None and self._abort.active():
-            self._abort.cancel()
-        super().connectionLost(reason)  # type: ignore[no-untyped-call]  # untyped in Twisted
-
-    def leave(self) -> None:
-        """It is no connection of HTTP any more; said once."""
-        self.admission.http -= 1
-        self.leave = lambda: None  # type: ignore[method-assign]
 
 
 class Newcomer(Protocol):
@@ -130,6 +107,8 @@ class Newcomer(Protocol):
             self._knock()
         elif len(self._data) > MOST_HEAD:
             self._speak_http()
+        else:
+            self.door.heads.setdefault(self, self.door.clock.seconds())
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         if not self._gone:
@@ -144,7 +123,13 @@ class Newcomer(Protocol):
         transport: Any = self.transport
         transport.abortConnection()
 
+    def too_slow(self) -> None:
+        """It has begun a head and does not come to its end."""
+        if self._abort is None:
+            self._say_no(bare(RequestTimeout("the head of the request did not come in time")))
+
     def _knock(self) -> None:
+        self.door.heads.pop(self, None)
         limit = self.door.admission.refusal()
         if limit is None:
             self._waits = True
@@ -173,6 +158,9 @@ class Newcomer(Protocol):
         admission = self.door.admission
         channel = self.door.speak_http()
         admission.http += 1
+        begun = self.door.heads.get(self)
+        if begun is not None:
+            channel.began(begun)
         self._become(channel)
 
     def _become(self, protocol: Any) -> None:
@@ -191,21 +179,22 @@ class Newcomer(Protocol):
         self._gone = True
         self.door.admission.http -= 1
         self.door.newcomers.pop(self, None)
+        self.door.heads.pop(self, None)
 
     def _refuse(self, limit: str) -> None:
-        """Say no, and see that it ends: over TLS a goodbye waits for the peer's."""
+        """Say that there is no room."""
+        error, reason = _no_room(limit, self.door.pacing.refused_ms())
+        self._say_no(bare(error, reason, refusal(error).headers))
+
+    def _say_no(self, answer: bytes) -> None:
+        """Answer, and see that it ends: over TLS a goodbye waits for the peer's."""
         if self.door.refused >= MOST_REFUSED:
             self.abort()
             return
         self.door.refused += 1
         self._abort = self.door.clock.callLater(ABORT_AFTER_S, self.abort)
-        answer, reason = _no_room(limit, self.door.pacing.refused_ms())
-        body = encode(answer.body)
-        lines = [f"HTTP/1.1 503 {reason}".encode()]
-        lines += [name + b": " + value for name, value in answer.headers]
-        lines += [b"content-type: application/json", b"content-length: %d" % len(body)]
         transport: Any = self.transport
-        transport.write(b"\r\n".join([*lines, b"connection: close", b"", body]))
+        transport.write(answer)
         transport.loseConnection()
 
 
@@ -214,6 +203,8 @@ class Door:
 
     :param speak_http: makes a channel of the site.
     :ivar newcomers: those who have said too little so far, and since when.
+    :ivar heads: those of them who have begun a handshake's head, and since when.
+    :ivar channels: connections that speak HTTP.
     :ivar ports: what listens for this site.
     :ivar refused: those who were told no and are not gone yet.
     """
@@ -227,6 +218,9 @@ class Door:
         self.clock = clock
         self.speak_http = speak_http
         self.newcomers: dict[Newcomer, float] = {}
+        self.heads: dict[Newcomer, float] = {}
+        self.channels: set[Channel] = set()
+        self._look_at = 0.0
         self.newcomer = type("Newcomer", (Newcomer,), {"door": self})
         self.ports: list[Any] = []
         self.refused = 0
@@ -248,13 +242,21 @@ class Door:
             port.numberAccepts = max(ACCEPTS, getattr(port, "numberAccepts", 0))
 
     def sweep(self) -> None:
-        """End those who have said too little for too long."""
-        late = self.clock.seconds() - SPEAK_WITHIN_S
+        """End those who take too long over what they say, or have said nothing for long."""
+        now = self.clock.seconds()
+        for newcomer, since in list(self.heads.items()):
+            # Oldest first, here and below.
+            if since > now - HEAD_WITHIN_S:
+                break
+            newcomer.too_slow()
         for newcomer, since in list(self.newcomers.items()):
-            if since > late:
-                # Oldest first.
-                return
+            if since > now - SPEAK_WITHIN_S:
+                break
             newcomer.abort()
+        if now >= self._look_at:
+            self._look_at = now + LOOK_EVERY_S
+            for channel in list(self.channels):
+                channel.look(now)
 
 
 class Handshake(Resource):
@@ -262,13 +264,19 @@ class Handshake(Resource):
 
     isLeaf = True
 
-    def __init__(self, factory: AgentFactory) -> None:
+    def __init__(self, factory: AgentFactory, origins: Origins) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # untyped in Twisted
+        self._origins = origins
         self._websocket = WebSocketResource(factory)
         self._admission = factory.admission
         self._pacing = factory.hub.pacing
 
     def render(self, request: Request) -> bytes | int:
+        answered = self._answer(request)
+        # Twisted would log that it was given a body.
+        return b"" if request.method == b"HEAD" else answered
+
+    def _answer(self, request: Request) -> bytes | int:
         wrong = _handshake_error(request)
         if wrong is not None:
             request.setHeader(b"upgrade", b"websocket")
@@ -277,10 +285,14 @@ class Handshake(Resource):
             body = respond(request, Answer(426, {"error": "upgrade_required", "detail": wrong}))
             request.setResponseCode(426, b"Upgrade Required")
             return body
+        try:
+            self._origins.check(request)
+        except OriginNotAllowed as e:
+            return respond(request, refusal(e))
         limit = self._admission.refusal()
         if limit is not None:
-            answer, reason = _no_room(limit, self._pacing.refused_ms())
-            body = respond(request, answer)
+            error, reason = _no_room(limit, self._pacing.refused_ms())
+            body = respond(request, refusal(error))
             request.setResponseCode(503, reason.encode())
             return body
         channel: Any = request.channel
@@ -315,7 +327,7 @@ def is_plain_handshake(data: bytes) -> bool:
     )
 
 
-def _no_room(limit: str, retry_after_ms: int) -> tuple[Answer, str]:
+def _no_room(limit: str, retry_after_ms: int) -> tuple[AgentComError, str]:
     """The refusal of a connection, and its reason phrase.
 
     A WebSocket client shows its user, and its own code, no more than the phrase.
@@ -329,8 +341,7 @@ def _no_room(limit: str, retry_after_ms: int) -> tuple[Answer, str]:
             f"--max-{limit} of the hub",
             retry_after_ms=retry_after_ms,
         )
-    headers = ((b"retry-after", b"%d" % -(-retry_after_ms // 1000)),)
-    return Answer(503, error.body(), headers), told(UNAVAILABLE, retry_after_ms)
+    return error, told(UNAVAILABLE, retry_after_ms)
 
 
 def _handshake_error(request: Request) -> str | None:

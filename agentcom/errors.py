@@ -36,8 +36,8 @@ class Unauthorized(AgentComError):
 
     code = "unauthorized"
 
-    def __init__(self) -> None:
-        super().__init__(hint="provide Authorization: Bearer <token>")
+    def __init__(self, hint: str = "provide Authorization: Bearer <token>") -> None:
+        super().__init__(hint=hint)
 
 
 class Forbidden(AgentComError):
@@ -49,6 +49,30 @@ class Forbidden(AgentComError):
         super().__init__(required_scope=required_scope)
 
 
+class CsrfFailed(AgentComError):
+    """A browser's session was used to change something, without the session's token."""
+
+    code = "csrf_failed"
+
+    def __init__(self) -> None:
+        super().__init__(hint="send X-CSRF-Token with the csrf of GET /api/session")
+
+
+class OriginNotAllowed(AgentComError):
+    """A page of another site calls in a browser."""
+
+    code = "origin_not_allowed"
+
+
+class TooManyFailures(AgentComError):
+    """Too many bad tokens came from an address; ``retry_after_ms`` is when the next counts."""
+
+    code = "too_many_failures"
+
+    def __init__(self, retry_after_ms: int) -> None:
+        super().__init__(retry_after_ms=retry_after_ms)
+
+
 class BodyTooLarge(AgentComError):
     """A body over the limit of its route; ``limit`` is in bytes."""
 
@@ -56,6 +80,42 @@ class BodyTooLarge(AgentComError):
 
     def __init__(self, limit: int) -> None:
         super().__init__(limit=limit)
+
+
+class BadRequest(AgentComError):
+    """Bytes that are no HTTP request, or one that can be read in two ways."""
+
+    code = "bad_request"
+
+
+class InvalidHost(AgentComError):
+    """No single ``Host`` that could be the name of a hub."""
+
+    code = "invalid_host"
+
+
+class UriTooLong(AgentComError):
+    """A request line over ``limit`` bytes."""
+
+    code = "uri_too_long"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit=limit)
+
+
+class HeadersTooLarge(AgentComError):
+    """Headers over ``limit`` bytes, or more than ``headers`` of them."""
+
+    code = "headers_too_large"
+
+    def __init__(self, limit: int, headers: int) -> None:
+        super().__init__(limit=limit, headers=headers)
+
+
+class RequestTimeout(AgentComError):
+    """A request that was begun and did not come to its end in time."""
+
+    code = "request_timeout"
 
 
 class InvalidJSON(AgentComError):
@@ -172,6 +232,15 @@ class TooManyConnections(AgentComError):
     code = "too_many_connections"
 
 
+class TooManyWatchers(AgentComError):
+    """As many watch events as may, in all or with one token."""
+
+    code = "too_many_watchers"
+
+    def __init__(self, detail: str, retry_after_ms: int) -> None:
+        super().__init__(detail, retry_after_ms=retry_after_ms)
+
+
 class HubDraining(AgentComError):
     """A push to a hub that an operator drains: nothing begins there now."""
 
@@ -257,6 +326,17 @@ class RateLimited(AgentComError):
 
     def __init__(self, retry_after_ms: int) -> None:
         super().__init__(retry_after_ms=retry_after_ms)
+
+
+class Overloaded(AgentComError):
+    """The hub has more to do than it can; ``retry_after_ms`` is when to try again."""
+
+    code = "overloaded"
+
+    def __init__(self, retry_after_ms: int) -> None:
+        super().__init__(
+            "the hub has more to do than it can: try again later", retry_after_ms=retry_after_ms
+        )
 
 
 class StartError(Exception):

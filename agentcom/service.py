@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from threading import Thread
+from time import thread_time
 from typing import Any
 
 from twisted.application.service import Service
@@ -19,27 +19,20 @@ from twisted.internet.endpoints import serverFromString
 from twisted.internet.error import CannotListenError
 from twisted.internet.interfaces import IListeningPort
 from twisted.internet.task import deferLater
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.python.threadpool import ThreadPool
 
 from agentcom.assembly import Assembly
 from agentcom.config import Config
-from agentcom.core.ids import ADMIN_ID, Ids
-from agentcom.core.tokens import ADMIN, mint
-from agentcom.datadir import DataDir, Lock, free_bytes, write_secret
+from agentcom.core.ids import Ids
+from agentcom.datadir import DataDir, Lock
 from agentcom.errors import StartError
 from agentcom.hub.hub import GOING_AWAY
 from agentcom.hub.pacing import told
 from agentcom.openfiles import room
+from agentcom.opening import OnDisk
 from agentcom.pauses import Pauses
 from agentcom.site import AgentComSite
-from agentcom.store.local import count_tokens, insert
-from agentcom.store.sqlite import SqliteStore, connect_reader, open_file
-
-READERS = 4
-"""Threads that read the store."""
 
 BACKLOG = 4_096
 TAKE_BACKLOG = ("tcp", "tcp6", "ssl", "unix")
@@ -50,19 +43,6 @@ POLL_S = 0.05
 
 AGENTS_CLOSE_S = 2.0
 """Seconds that agents have to answer the close frame of a stopping hub."""
-
-
-class DaemonThread(Thread):
-    """A thread that never keeps a process alive which is otherwise at its end."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs, daemon=True)
-
-
-class Pool(ThreadPool):
-    """Threads for the store."""
-
-    threadFactory = DaemonThread
 
 
 class HubService(Service):
@@ -95,9 +75,8 @@ class HubService(Service):
         self._data = DataDir(config.data_dir)
         # Two data directories may name one database, so that is locked too.
         self._lock = Lock(config.database.with_name(config.database.name + ".lock"))
-        self._pools: list[ThreadPool] = []
         self._ports: list[IListeningPort] = []
-        self._store: SqliteStore | None = None
+        self._disk: OnDisk | None = None
         self.parts: Assembly | None = None
         self._pauses = Pauses(reactor)
 
@@ -107,14 +86,15 @@ class HubService(Service):
         try:
             self._data.acquire()
             self._lock.acquire()
-            self._store = self._open_store()
+            self._disk = OnDisk(self.config, self._data, self._reactor, self._give_up)
             parts = Assembly(
-                self._store,
+                self._disk.store,
                 self._reactor,
                 Ids(os.urandom),
                 self.config,
                 self._wall,
                 room(self.config.max_connections, self.log),
+                self._disk.audit.write,
             )
             self._listen(parts.site)
         except StartError as e:
@@ -126,7 +106,8 @@ class HubService(Service):
             self._close()
             raise
         self.parts = parts
-        parts.hub.start()
+        parts.start()
+        parts.hub.load.start(self._reactor, thread_time)
         # Not before the signal handlers are there: who reads it may stop us.
         self._reactor.callWhenRunning(self._say_ready)
         self._pauses.start()
@@ -135,7 +116,9 @@ class HubService(Service):
     def _say_ready(self) -> None:
         for url in self.urls():
             self.log.info(
-                "AgentCom is ready: listening on {url} (dashboard: {url}/dashboard)", url=url
+                "AgentCom is ready: listening on {url} (dashboard: {base}/dashboard)",
+                url=url,
+                base=self.config.public_url or url,
             )
 
     def urls(self) -> list[str]:
@@ -174,9 +157,9 @@ class HubService(Service):
         for port in self._ports:
             await maybeDeferred(port.stopListening)
         await self._until(lambda: bool(drained.called) and not api.in_progress, ends - share)
-        self.parts.streams.stop()
+        factory.watchers.stop()
         factory.rivals.stop()
-        hub.stop()
+        self.parts.stop()
         for connection in list(factory.connections):
             connection.close(GOING_AWAY, told("hub stopping", hub.pacing.retry_after_ms()))
         await self._until(lambda: not factory.connections, self._reactor.seconds() + share)
@@ -200,38 +183,6 @@ class HubService(Service):
         while not done() and self._reactor.seconds() < end:
             await deferLater(self._reactor, POLL_S, lambda: None)
 
-    def _open_store(self) -> SqliteStore:
-        path = self.config.database
-        ids = Ids(os.urandom)
-        connection = open_file(path, ids.epoch)
-        if count_tokens(connection) == 0:
-            self._first_token(connection, ids)
-        commits, reads = Pool(1, 1, "commit"), Pool(1, READERS, "read")
-        for pool in (commits, reads):
-            pool.start()
-            self._pools.append(pool)
-        return SqliteStore(
-            self._reactor,
-            connection,
-            lambda: connect_reader(str(path)),
-            lambda work: deferToThreadPool(self._reactor, commits, work),
-            lambda work: deferToThreadPool(self._reactor, reads, work),
-            self._give_up,
-            lambda: free_bytes(path.parent),
-            self.config.min_free,
-        )
-
-    def _first_token(self, connection: Any, ids: Ids) -> None:
-        secret, token = mint(ids, ADMIN_ID, (ADMIN,), int(self._reactor.seconds() * 1000))
-        # The file first: a crash between the two leaves a file that the next
-        # start replaces, and never a hub whose only token nobody knows.
-        try:
-            write_secret(self._data.token_file, secret)
-        except OSError as e:
-            raise StartError(f"cannot write {self._data.token_file}: {e.strerror}") from e
-        insert(connection, token)
-        self.log.info("the admin token is in {path}", path=str(self._data.token_file))
-
     def _listen(self, site: AgentComSite) -> None:
         for text in self.config.listen:
             try:
@@ -252,12 +203,9 @@ class HubService(Service):
         for port in self._ports:
             port.stopListening()
         self._ports.clear()
-        for pool in self._pools:
-            pool.stop()
-        self._pools.clear()
-        if self._store is not None:
-            self._store.close()
-            self._store = None
+        if self._disk is not None:
+            self._disk.close()
+            self._disk = None
         self._lock.release()
         self._data.release()
 

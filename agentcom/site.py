@@ -7,21 +7,27 @@ arrives (PROTOCOL.md section 4).
 
 from __future__ import annotations
 
+import re
 from typing import Any
 from urllib.parse import unquote, unquote_to_bytes
 
 from twisted.internet.interfaces import IReactorTime
-from twisted.web.http import RESPONSES, HTTPChannel
+from twisted.web.http import HTTPChannel
 from twisted.web.resource import IResource, Resource
 from twisted.web.server import Request, Site
 
 from agentcom import errors
-from agentcom.door import Channel, Door, Handshake
-from agentcom.http.errors import status_of
-from agentcom.http.route import MAX_BODY, Answer, Route
-from agentcom.http.routing import Api, respond
-from agentcom.wire.codec import encode, is_utf8
+from agentcom.door import Door, Handshake
+from agentcom.http.origin import Origins
+from agentcom.http.overload import Overload, Passing
+from agentcom.http.route import MAX_BODY, Route
+from agentcom.http.routing import Api, refusal, respond
+from agentcom.httpchannel import bare
+from agentcom.pipelines import Pipelines
+from agentcom.shedding import SheddingChannel
+from agentcom.wire.codec import is_utf8
 from agentcom.ws.factory import AgentFactory
+from agentcom.ws.unfinished import Unfinished
 
 LINGER_S = 1.0
 """Seconds in which a refused body is still read, so that the answer arrives."""
@@ -30,30 +36,52 @@ IDLE_S = 60
 """Seconds that an HTTP connection may stay silent between requests."""
 
 
-class BoundedRequest(Request):
-    """A request whose body is refused when it is over its route's limit."""
+SMALL_BODY = 64 * 1024
+"""Bytes of a body that anybody may send; a longer one needs a route and its token first."""
+
+_SECRET = re.compile(rb"[0-9A-Fa-f]{64}\Z")
+"""What a token looks like."""
+
+_HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*)(:\d{0,5})?\Z")
+
+
+class BoundedRequest(Passing):
+    """A request whose body is refused when it is over its route's limit.
+
+    :ivar taken: bytes of the body that have come.
+    :ivar target: what it is about, where the path does not say so; for the audit log.
+    """
 
     api: Api
     clock: IReactorTime
+    overload: Overload
+    taken = 0
+    target: dict[str, object] | None = None
     _limit = MAX_BODY
     _route: Route | None = None
-    _taken = 0
-    _refused = False
+    _refused = _unwanted = False
 
     def gotLength(self, length: int | None) -> None:
-        if length is None or length > MAX_BODY:
-            self._look_up()
-        if length is not None and length > self._limit:
-            self._refuse()
-            length = 0
+        told = self.getHeader(b"x-request-id")
+        if told is not None and _SECRET.match(told):
+            # It would be written down.
+            self.requestHeaders.removeHeader(b"x-request-id")
+        if length is None or length > SMALL_BODY:
+            error = self._judge(length or 0)
+            if error is not None:
+                self._refuse(error)
+            if self._refused or self._unwanted:
+                length = 0
         super().gotLength(length)  # type: ignore[no-untyped-call]  # untyped in Twisted
 
     def handleContentChunk(self, data: bytes) -> None:
         if self._refused:
             return
-        self._taken += len(data)
-        if self._taken > self._limit:
-            self._refuse()
+        self.taken += len(data)
+        if self.taken > self._limit:
+            self._refuse(errors.BodyTooLarge(self._limit))
+            return
+        if self._unwanted:
             return
         super().handleContentChunk(data)  # type: ignore[no-untyped-call]  # untyped in Twisted
 
@@ -65,58 +93,72 @@ class BoundedRequest(Request):
 
     def process(self) -> None:
         # Klein would log a traceback for either.
-        wrong: Answer | None = None
-        if not is_utf8(unquote_to_bytes(self.uri.partition(b"?")[0])):
-            wrong = Answer(404, errors.NotFound("the path is not UTF-8").body())
-        elif not is_utf8(self.getHeader(b"host") or b""):
-            wrong = Answer(400, {"error": "invalid_host", "detail": "the Host is not UTF-8"})
+        wrong: errors.AgentComError | None = None
+        hosts = self.requestHeaders.getRawHeaders(b"host", (b"",))
+        if len(hosts) != 1 or not _HOST.match(hosts[0].strip()):
+            wrong = errors.InvalidHost("send one Host, the name of the hub")
+        elif not is_utf8(unquote_to_bytes(self.uri.partition(b"?")[0])):
+            wrong = errors.NotFound("the path is not UTF-8")
         if wrong is not None:
-            body = respond(self, wrong)
+            body = respond(self, refusal(wrong))
             self.write(body)  # type: ignore[no-untyped-call]  # untyped in Twisted
+            self.finish()  # type: ignore[no-untyped-call]  # untyped in Twisted
+            return
+        channel: Any = self.channel
+        self.passed, channel.passed = channel.passed, False
+        turned_away = self.overload.refused(self)
+        if turned_away is not None:
+            self.write(turned_away)  # type: ignore[no-untyped-call]  # untyped in Twisted
             self.finish()  # type: ignore[no-untyped-call]  # untyped in Twisted
             return
         super().process()  # type: ignore[no-untyped-call]  # untyped in Twisted
 
-    def _look_up(self) -> None:
-        """Find the route before the request knows its own path.
+    def getRequestHostname(self) -> bytes:
+        """What Klein is told, which no route depends on: it fails at some hosts' names."""
+        return b"localhost"
 
-        Only for bodies that may be too large: most requests are routed once.
+    def _judge(self, length: int) -> errors.AgentComError | None:
+        """What is wrong with a large body, before it comes and takes room.
+
+        Finds the route before the request knows its own path; most requests
+        are small, and routed once.
         """
         channel: HTTPChannel = self.channel
-        path = unquote(channel._path.partition(b"?")[0].decode("latin-1"))
-        self._route = self.api.find(channel._command.decode("latin-1"), path)
-        if self._route is not None:
-            self._limit = self._route.max_body
+        self.method, self.uri, self.args = channel._command, channel._path, {}
+        path = unquote(self.uri.partition(b"?")[0].decode("latin-1"))
+        self._route = route = self.api.find(self.method.decode("latin-1"), path)
+        if route is not None:
+            try:
+                self.api.authorize(route, self)
+            except errors.AgentComError as e:
+                return e
+            self._limit = route.max_body
+        self._unwanted = route is None or route.body is None
+        return errors.BodyTooLarge(self._limit) if length > self._limit else None
 
-    def _refuse(self) -> None:
+    def _refuse(self, error: errors.AgentComError) -> None:
         """Answer at once, on the bare connection, and close it soon."""
         self._refused = True
         # The channel would tell the client to go on sending.
         self.requestHeaders.removeHeader(b"expect")
-        error: errors.AgentComError = errors.BodyTooLarge(self._limit)
+        answer = refusal(error)
+        self.setResponseCode(answer.status)
+        headers = list(answer.headers)
         if self._route is not None:
-            try:
-                self.api.authorize(self._route, self)
-            except errors.AgentComError as e:
-                error = e
-        body = encode(error.body())
-        status = status_of(error)
+            self.api.refused(self, self._route, answer.status)
+            ids = self.responseHeaders.getRawHeaders(b"x-request-id", ())
+            headers += [(b"x-request-id", id) for id in ids]
         transport: Any = self.channel.transport
-        transport.write(
-            b"HTTP/1.1 %d %s\r\ncontent-type: application/json\r\n"
-            b"content-length: %d\r\nconnection: close\r\n\r\n"
-            % (status, RESPONSES.get(status, b"Refused"), len(body))
-            + body
-        )
+        transport.write(bare(error, headers=headers))
         self.clock.callLater(LINGER_S, self.channel.loseConnection)
 
 
 class Root(Resource):
     """Sends ``/ws`` to the handshake and everything else to the API."""
 
-    def __init__(self, api: Api, factory: AgentFactory) -> None:
+    def __init__(self, api: Api, factory: AgentFactory, origins: Origins) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # untyped in Twisted
-        self._handshake = Handshake(factory)
+        self._handshake = Handshake(factory, origins)
         self._api = api.app.resource()
 
     def getChild(self, path: bytes, request: Request) -> IResource:
@@ -147,21 +189,30 @@ class AgentComSite(Site):
         """Nothing: see the class."""
 
 
-def make_site(api: Api, factory: AgentFactory, clock: IReactorTime) -> AgentComSite:
+def make_site(
+    api: Api,
+    factory: AgentFactory,
+    clock: IReactorTime,
+    overload: Overload,
+    origins: Origins,
+) -> AgentComSite:
     """Bundle the WebSocket factory and the API into one site."""
 
     class HubRequest(BoundedRequest):
         pass
 
-    class HubChannel(Channel):
+    class HubChannel(SheddingChannel):
         pass
 
     HubRequest.api = api
     HubRequest.clock = clock
+    HubRequest.overload = HubChannel.overload = overload
+    overload.watch(api)
     HubChannel.admission = factory.admission
     HubChannel.clock = clock
+    HubChannel.pipelines = Pipelines(clock)
     site = AgentComSite(  # type: ignore[no-untyped-call]  # untyped in Twisted
-        Root(api, factory),
+        Root(api, factory, origins),
         requestFactory=HubRequest,
         reactor=clock,
         timeout=IDLE_S,
@@ -169,5 +220,7 @@ def make_site(api: Api, factory: AgentFactory, clock: IReactorTime) -> AgentComS
     )
     site.protocol = HubChannel  # type: ignore[method-assign, assignment]  # a factory, to mypy
     site.door = Door(factory, clock, lambda: Site.buildProtocol(site, None))
+    HubChannel.everybody = site.door.channels
     factory.hub.agenda.every_tick(site.door.sweep)
+    factory.hub.agenda.every_tick(Unfinished(factory).sweep)
     return site

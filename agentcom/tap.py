@@ -13,21 +13,26 @@ from collections.abc import Callable
 from typing import Any, ClassVar
 
 from twisted.application.service import IService
+from twisted.internet.endpoints import serverFromString
 from twisted.logger import Logger
 from twisted.python import runtime, usage
 
-from agentcom import __version__, process
+from agentcom import __version__, logs, process
 from agentcom.config import (
     DEFAULT_LISTEN,
     LEAST_BUFFER,
     MOST_BUFFER,
     MOST_FRAME,
+    SHOWN,
     Config,
     data_dir_of,
     database_of,
     duration,
     number,
+    origins_of,
+    public_url_of,
     size,
+    trusted_proxies_of,
 )
 from agentcom.errors import StartError
 
@@ -64,16 +69,21 @@ class Options(usage.Options):
         ["ping-interval", None, "20", "Seconds between pings to a silent agent"],
         ["silence-limit", None, "60", "Seconds of silence that close a connection"],
         ["max-connections", None, None, "Connections in all [what open files allow]"],
+        ["public-url", None, None, "What clients reach the hub by, such as https://hub.example"],
         ["max-unidentified", None, None, "WebSockets without identify [half of all, <= 10000]"],
     ]
     optFlags: ClassVar[list[list[str | None]]] = [
-        ["open-registration", None, "Let anybody register a new agent"]
+        ["open-registration", None, "Let anybody register a new agent"],
+        ["log-json", None, "Log as JSON, an object a line"],
+        ["log-requests", None, "Log a line for each request that is answered"],
     ]
     compData = usage.Completions(optActions={"data-dir": usage.CompleteDirs()})
 
     def __init__(self) -> None:
         super().__init__()  # type: ignore[no-untyped-call]  # untyped in Twisted
         self["listen"] = []
+        self["trusted-proxy"] = []
+        self["allow-origin"] = []
         self.config: Config | None = None
 
     def getUsage(self, width: int | None = None) -> str:
@@ -83,6 +93,14 @@ class Options(usage.Options):
     def opt_listen(self, endpoint: str) -> None:
         """Twisted server endpoint string; may be repeated [tcp:4000:interface=127.0.0.1]"""
         self["listen"].append(endpoint)
+
+    def opt_trusted_proxy(self, address: str) -> None:
+        """Address, network or unix, whose X-Forwarded-For and -Proto count; may be repeated"""
+        self["trusted-proxy"].append(address)
+
+    def opt_allow_origin(self, origin: str) -> None:
+        """Origin of pages of others that may call from a browser; may be repeated"""
+        self["allow-origin"].append(origin)
 
     def opt_version(self) -> None:
         """Show the version and stop."""
@@ -98,6 +116,8 @@ class Options(usage.Options):
         try:
             super().parseOptions(options)  # type: ignore[no-untyped-call]  # untyped in Twisted
             self.config = self._check()
+            if self["log-json"] and self.parent is not None:
+                logs.check(self.parent)
         except (usage.UsageError, StartError) as e:
             sys.stderr.write(f"agentcom: {e} (see twistd agentcom --help)\n")
             raise SystemExit(2) from None
@@ -105,7 +125,7 @@ class Options(usage.Options):
     def _check(self) -> Config:
         data_dir = data_dir_of(self["data-dir"], os.environ)
         config = Config(
-            listen=tuple(self["listen"]) or (DEFAULT_LISTEN,),
+            listen=tuple(map(_endpoint, self["listen"])) or (DEFAULT_LISTEN,),
             data_dir=data_dir,
             database=database_of(self["database"], data_dir),
             min_free=size("min-free", self["min-free"]),
@@ -121,6 +141,7 @@ class Options(usage.Options):
             if self["message-rate"] == "unlimited"
             else number("message-rate", self["message-rate"], 0.01, 1e6),
             open_registration=bool(self["open-registration"]),
+            log_requests=bool(self["log-requests"]),
             drain_s=number("drain-limit", self["drain-limit"], 0, 3600),
             max_frame=size("max-frame", self["max-frame"], LEAST_BUFFER, MOST_FRAME),
             send_buffer=size("send-buffer", self["send-buffer"], LEAST_BUFFER, MOST_BUFFER),
@@ -128,6 +149,9 @@ class Options(usage.Options):
             silence_s=number("silence-limit", self["silence-limit"], 0.2, 86400),
             max_connections=self._count("max-connections"),
             max_unidentified=self._count("max-unidentified"),
+            public_url=public_url_of(self["public-url"]),
+            trusted_proxies=trusted_proxies_of(self["trusted-proxy"]),
+            allow_origins=origins_of(self["allow-origin"]),
         )
         return config
 
@@ -138,6 +162,25 @@ class Options(usage.Options):
     def _count(self, name: str) -> int | None:
         text = self[name]
         return None if text is None else int(number(name, text, 1, 1e7, whole=True))
+
+
+def _endpoint(text: str) -> str:
+    """The text of an endpoint, if it is one.
+
+    What it names, such as the file of a key, is looked at when it is opened.
+
+    :raises StartError: it is none.
+    """
+    try:
+        serverFromString(None, text)
+    except (ValueError, TypeError) as e:
+        why = " ".join(str(e).split())[:SHOWN]
+        raise StartError(
+            f"--listen {text[:SHOWN]!r} is no endpoint such as {DEFAULT_LISTEN}: {why}"
+        ) from None
+    except Exception:
+        log.debug("the endpoint {text} cannot be judged yet", text=text)
+    return text
 
 
 def makeService(options: Options) -> IService:
@@ -154,6 +197,8 @@ def makeService(options: Options) -> IService:
         options.config, reactor, _failing(options), _give_up, process.exit_with_1, runtime.seconds
     )
     reactor.callWhenRunning(_own_signals, reactor)
+    if options["log-json"]:
+        return logs.JsonLogged(options.parent or {}, service)
     return service
 
 

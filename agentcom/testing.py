@@ -114,6 +114,7 @@ class MemoryHub:
     :param store: what to run on; a new empty one by default.  Give it the
         store of an earlier hub to restart.
     :param seed: of ids and tokens.
+    :ivar audited: lines of the audit log.
     """
 
     def __init__(
@@ -130,7 +131,8 @@ class MemoryHub:
         self.store = open_in_memory(clock) if store is None else store
         config = Config(data_dir=Path("unused"), database=Path("unused"), **settings)
         ids = Ids(random.Random(seed).randbytes)
-        self.parts = Assembly(self.store, clock, ids, config)
+        self.audited: list[bytes] = []
+        self.parts = Assembly(self.store, clock, ids, config, audited=self.audited.append)
         self.hub = self.parts.hub
         self._pumps: list[IOPump] = []
         self._tokens: dict[str, str] = {}

@@ -68,6 +68,8 @@ _SENTENCES = {
     "dead letters, `agentcom cancel` for what has not ended)",
     "queue_full": "the hub's queue is full; try again when tasks have ended",
     "rate_limited": "that is more at once than the hub takes; try again in {retry_after_ms} ms",
+    "too_many_failures": "the hub does not know this token, and too many such came from this "
+    "address; try a good one, another bad one is looked at in {retry_after_ms} ms",
     "store_unavailable": "the hub cannot store anything new now; try again in a minute",
     "hub_draining": "the hub is drained and begins nothing; submit the task and it waits, or end "
     "it with `agentcom resume --all`",

@@ -96,15 +96,21 @@ class HubClient(TaskCalls, DrainCalls, ChannelCalls, MailCalls):
         return await self._transport.call("POST", ("api", "message"), replies.Sent, body=body)
 
     def events(
-        self, watcher: Watcher, *, topics: Sequence[str] = (), after: str | None = None
+        self,
+        watcher: Watcher,
+        *,
+        topics: Sequence[str] = (),
+        after: str | None = None,
+        task_id: str | None = None,
     ) -> EventStream:
         """A live stream of events that resumes by itself; await its ``run()``.
 
         :param after: a cursor, ``0`` for the oldest kept, ``None`` for from now.
+        :param task_id: only events of this task.
         """
 
         def open_stream(cursor: str | None) -> Deferred[IResponse]:
-            params = {"topics": ",".join(topics) or None, "after": cursor}
+            params = {"topics": ",".join(topics) or None, "after": cursor, "task_id": task_id}
             return Deferred.fromCoroutine(self._transport.open(("api", "events"), params))
 
         backoff = Backoff(SystemRandom().random, initial_s=0.5, max_s=10.0)

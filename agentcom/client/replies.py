@@ -63,6 +63,7 @@ class Tasks(TypedDict):
 
     tasks: list[TaskReply]
     cursor: NotRequired[str | None]
+    searched: NotRequired[int]
 
 
 class EventReply(TypedDict):

@@ -28,6 +28,19 @@ from agentcom.wire.codec import decode_object
 # The hub says something at least every 3 s, if only a comment.
 SILENCE_LIMIT_S = 15.0
 
+_FINAL = {
+    "token_revoked": "the token was revoked",
+    "token_expired": "the token has expired",
+    "session_ended": "the session has ended",
+}
+"""Why the hub may end a stream for good."""
+
+_SLOW = "slow"
+_PASSING = {
+    _SLOW: "the hub cut the stream because it was not read for too long",
+    "hub_stopping": "the hub is stopping",
+}
+
 
 class Watcher(Interface):
     """Who wants the events.  What a method raises ends the stream."""
@@ -66,14 +79,15 @@ class EventStream:
         self.cursor = after
         self._lost = False
         self._stopped = False
+        self._closed: str | None = None
         self._body: _Body | None = None
         self._pause: tuple[Deferred[None], IDelayedCall] | None = None
 
     async def run(self) -> None:
         """Stream until :meth:`stop`.
 
-        :raises ClientError: the hub refuses the stream, or sends no events:
-            trying on is no use.
+        :raises ClientError: the hub refuses the stream, ends it for good or sends
+            no events: trying on is no use.
         """
         while not self._stopped:
             try:
@@ -87,7 +101,7 @@ class EventStream:
             else:
                 await self._read(response)
                 if not self._stopped:
-                    await self._rest("the line to the hub is lost")
+                    await self._after_cut()
 
     def stop(self) -> None:
         """End the stream; ``run`` returns soon after."""
@@ -112,13 +126,27 @@ class EventStream:
         await self._body.ended
         self._body = None
 
+    async def _after_cut(self) -> None:
+        reason, self._closed = self._closed, None
+        if reason in _FINAL:
+            why = f"the hub ended the stream: {_FINAL[reason]}"
+            raise ClientError(f"{why}; give a good one with --token or $AGENTCOM_TOKEN")
+        if reason == _SLOW:
+            self._tell_lost(_PASSING[_SLOW])
+            return
+        told = _PASSING.get(reason, f"the hub ended the stream ({reason})") if reason else None
+        await self._rest(told or "the line to the hub is lost")
+
+    def _tell_lost(self, why: str) -> None:
+        if not self._lost:
+            self._lost = True
+            self._watcher.lost(why)
+
     async def _rest(self, why: str) -> None:
         if self._stopped:
             return
         delay = self._backoff.next_delay()
-        if not self._lost:
-            self._lost = True
-            self._watcher.lost(why)
+        self._tell_lost(why)
         pause: Deferred[None] = Deferred()
         self._pause = pause, self._clock.callLater(delay, self._go_on)
         await pause
@@ -140,6 +168,12 @@ class EventStream:
                 gap = checked(value, Gap)
                 self._advance(event.id)
                 self._watcher.gap(gap)
+                return
+            if event.event == "closed":
+                self._advance(event.id)
+                self._closed = str(value.get("reason"))
+                if self._body is not None:
+                    self._body.close()
                 return
             told = checked(value, EventReply)
         except (InvalidJSON, msgspec.ValidationError) as e:

@@ -62,7 +62,9 @@ class TaskCalls:
 
     async def tasks(self, **filters: str | int | None) -> replies.Tasks:
         """A page of tasks; ``status``, ``agent_id``, ``priority``, ``submitted_by``,
-        ``limit`` and ``cursor`` choose."""
+        ``search``, ``limit`` and ``cursor`` choose.
+
+        With ``search`` a page may be empty and still have a cursor to look on from."""
         return await self._transport.call("GET", TASKS, replies.Tasks, params=filters)
 
     async def dead_letters(self, **filters: str | int | None) -> replies.Tasks:

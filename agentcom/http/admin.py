@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from agentcom.core.ids import ADMIN_ID, valid_new_agent_id
 from agentcom.core.tokens import ADMIN, ANY, DEFAULT_SCOPES, ENROLL, SCOPES
-from agentcom.errors import AgentIdTaken, Forbidden, ValidationFailed
+from agentcom.errors import AgentIdTaken, Forbidden, TokenNotFound, ValidationFailed
+from agentcom.http.addresses import Addresses
 from agentcom.http.route import Answer, Call, Route
 from agentcom.hub.hub import Hub
+from agentcom.wire.answers.admin import Registered, Revoked, TokenList, TokenMade
 from agentcom.wire.http import CreateToken, Register
 
 
@@ -16,8 +20,9 @@ class AdminRoutes:
     :param open_registration: anybody may register an agent.
     """
 
-    def __init__(self, hub: Hub, open_registration: bool) -> None:
+    def __init__(self, hub: Hub, open_registration: bool, addresses: Addresses) -> None:
         self._hub = hub
+        self._addresses = addresses
         self._open_registration = open_registration
 
     def routes(self) -> list[Route]:
@@ -29,6 +34,8 @@ class AdminRoutes:
                 name="create_token",
                 scope=ADMIN,
                 body=CreateToken,
+                example={"agent_id": "ci", "scopes": ["submit"], "expires_in_s": 86400},
+                answers={201: TokenMade},
                 handler=self.create,
             ),
             Route(
@@ -36,6 +43,7 @@ class AdminRoutes:
                 path="/admin/tokens",
                 name="list_tokens",
                 scope=ADMIN,
+                answers={200: TokenList},
                 handler=self.list,
             ),
             Route(
@@ -44,6 +52,8 @@ class AdminRoutes:
                 name="revoke_tokens",
                 # An agent may revoke its own: the handler looks whose they are.
                 scope=ANY,
+                answers={200: Revoked},
+                refuses=(Forbidden, TokenNotFound),
                 handler=self.revoke,
             ),
             Route(
@@ -52,6 +62,9 @@ class AdminRoutes:
                 name="register",
                 scope=None if self._open_registration else ENROLL,
                 body=Register,
+                example={"agent_id": "laptop-7"},
+                answers={201: Registered},
+                refuses=(AgentIdTaken,),
                 handler=self.register,
             ),
         ]
@@ -59,6 +72,7 @@ class AdminRoutes:
     async def create(self, call: Call) -> Answer:
         """Make a token; it is shown this once."""
         body: CreateToken = call.body
+        _about(call, agent_id=body.agent_id, scopes=body.scopes)
         scopes = tuple(dict.fromkeys(body.scopes or DEFAULT_SCOPES))
         wrong = _wrong_id(body.agent_id, may_be_admin=ADMIN in scopes)
         if any(s not in SCOPES for s in scopes):
@@ -111,6 +125,7 @@ class AdminRoutes:
     async def register(self, call: Call) -> Answer:
         """Give a new agent its token and the addresses of the hub."""
         agent_id: str = call.body.agent_id
+        _about(call, agent_id=agent_id)
         wrong = _wrong_id(agent_id, may_be_admin=False)
         if wrong:
             raise ValidationFailed(wrong)
@@ -118,17 +133,22 @@ class AdminRoutes:
             raise AgentIdTaken(agent_id=agent_id)
         self._hub.check_open()
         secret, _ = await self._hub.auth.create(agent_id, DEFAULT_SCOPES)
-        secure = "s" if call.request.isSecure() else ""
-        host = (call.request.getHeader("host") or "localhost").strip()
+        url = self._addresses.base_url(call.request)
         return Answer(
             201,
             {
                 "agent_id": agent_id,
                 "token": secret,
-                "hub_ws_url": f"ws{secure}://{host}/ws",
-                "hub_api_url": f"http{secure}://{host}",
+                "hub_ws_url": "ws" + url.removeprefix("http") + "/ws",
+                "hub_api_url": url,
             },
         )
+
+
+def _about(call: Call, **target: object) -> None:
+    """Tell the audit log whom a request is about, where its path does not say it."""
+    request: Any = call.request
+    request.target = target
 
 
 def _wrong_id(agent_id: str, may_be_admin: bool) -> list[dict[str, str]]:

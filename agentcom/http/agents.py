@@ -11,6 +11,7 @@ from agentcom.http.errors import RETRY_AFTER_S
 from agentcom.http.route import Answer, Call, Route
 from agentcom.hub.hub import Hub
 from agentcom.hub.liveness import Liveness
+from agentcom.wire.answers.agents import AgentList, AgentShown, Health, NotReady, Ready
 from agentcom.wire.frames import Limits
 
 SERVICE = "agent_com"
@@ -35,16 +36,37 @@ class AgentRoutes:
     def routes(self) -> list[Route]:
         """What is served, and what each needs."""
         return [
-            Route(method="GET", path="/health", name="health", scope=None, handler=self.health),
-            Route(method="GET", path="/ready", name="ready", scope=None, handler=self.ready),
             Route(
-                method="GET", path="/api/agents", name="list_agents", scope=None, handler=self.list
+                method="GET",
+                path="/health",
+                name="health",
+                scope=None,
+                answers={200: Health},
+                handler=self.health,
+            ),
+            Route(
+                method="GET",
+                path="/ready",
+                name="ready",
+                scope=None,
+                answers={200: Ready, 503: NotReady},
+                handler=self.ready,
+            ),
+            Route(
+                method="GET",
+                path="/api/agents",
+                name="list_agents",
+                scope=None,
+                answers={200: AgentList},
+                handler=self.list,
             ),
             Route(
                 method="GET",
                 path="/api/agents/<agent_id>",
                 name="get_agent",
                 scope=SUBMIT,
+                answers={200: AgentShown},
+                refuses=(AgentNotFound,),
                 handler=self.get,
             ),
         ]

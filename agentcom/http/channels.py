@@ -7,11 +7,29 @@ from twisted.internet.defer import Deferred
 
 from agentcom.core.message import Message
 from agentcom.core.tokens import ADMIN, AGENT
-from agentcom.errors import AgentNotFound, Forbidden, RateLimited
-from agentcom.http.route import Answer, Call, Handler, Route
+from agentcom.errors import (
+    AgentComError,
+    AgentNotFound,
+    ChannelExists,
+    ChannelNotFound,
+    Forbidden,
+    RateLimited,
+    TooManyChannels,
+)
+from agentcom.http.route import Answer, Call, Handler, Query, Route, number
 from agentcom.http.shown import CURSOR_MOST
 from agentcom.hub.channels import Channels
 from agentcom.hub.hub import Hub
+from agentcom.wire.answers.messages import (
+    ChannelCreated,
+    ChannelHistory,
+    ChannelList,
+    ChannelWithSubscribers,
+    PublishedMessage,
+    SubscribedChannel,
+    SubscriptionList,
+    UnsubscribedChannel,
+)
 from agentcom.wire.channels import (
     HISTORY,
     HISTORY_MOST,
@@ -23,9 +41,6 @@ from agentcom.wire.channels import (
 
 SUBSCRIBERS_SHOWN = 1_000
 """Subscribers that are shown with their channel; ``subscriber_count`` has them all."""
-
-OVERLOADED_MS = 1_000
-"""Milliseconds after which to publish again when too much waits to be delivered."""
 
 CHANNEL = "/api/channels/<channel>"
 
@@ -39,15 +54,74 @@ class ChannelRoutes:
     def routes(self) -> list[Route]:
         """What is served, and what each needs."""
         return [
-            _route("GET", "/api/channels", "list_channels", self.list),
-            _route("POST", "/api/channels", "create_channel", self.create, CreateChannel),
-            _route("GET", CHANNEL, "get_channel", self.get),
-            _route("POST", f"{CHANNEL}/subscribe", "subscribe", self.subscribe, Subscriber),
-            _route("POST", f"{CHANNEL}/unsubscribe", "unsubscribe", self.unsubscribe, Subscriber),
-            _route("POST", f"{CHANNEL}/publish", "publish", self.publish, Publish),
-            _route("GET", f"{CHANNEL}/history", "channel_history", self.history, query_token=True),
+            _route("GET", "/api/channels", "list_channels", self.list, {200: ChannelList}),
             _route(
-                "GET", "/api/agents/<agent_id>/subscriptions", "subscriptions", self.subscriptions
+                "POST",
+                "/api/channels",
+                "create_channel",
+                self.create,
+                {201: ChannelCreated},
+                CreateChannel,
+                {"name": "builds", "description": "what was built"},
+                refuses=(ChannelExists, TooManyChannels),
+            ),
+            _route(
+                "GET",
+                CHANNEL,
+                "get_channel",
+                self.get,
+                {200: ChannelWithSubscribers},
+                refuses=(ChannelNotFound,),
+            ),
+            _route(
+                "POST",
+                f"{CHANNEL}/subscribe",
+                "subscribe",
+                self.subscribe,
+                {200: SubscribedChannel},
+                Subscriber,
+                {},
+                refuses=(ChannelNotFound, AgentNotFound, TooManyChannels, Forbidden),
+            ),
+            _route(
+                "POST",
+                f"{CHANNEL}/unsubscribe",
+                "unsubscribe",
+                self.unsubscribe,
+                {200: UnsubscribedChannel},
+                Subscriber,
+                {},
+                refuses=(ChannelNotFound, AgentNotFound, Forbidden),
+            ),
+            _route(
+                "POST",
+                f"{CHANNEL}/publish",
+                "publish",
+                self.publish,
+                {200: PublishedMessage},
+                Publish,
+                {"payload": {"text": "version 3 is built"}},
+                refuses=(ChannelNotFound, RateLimited),
+            ),
+            _route(
+                "GET",
+                f"{CHANNEL}/history",
+                "channel_history",
+                self.history,
+                {200: ChannelHistory},
+                query=(
+                    number("since", "Only messages after this ``seq``.", 0, 0, CURSOR_MOST),
+                    number("limit", "How many to give at most.", HISTORY, 1, HISTORY_MOST),
+                ),
+                query_token=True,
+                refuses=(ChannelNotFound, RateLimited),
+            ),
+            _route(
+                "GET",
+                "/api/agents/<agent_id>/subscriptions",
+                "subscriptions",
+                self.subscriptions,
+                {200: SubscriptionList},
             ),
         ]
 
@@ -96,9 +170,6 @@ class ChannelRoutes:
     async def publish(self, call: Call) -> Answer:
         """Publish as the token's agent."""
         body: Publish = call.body
-        if self._hub.overloaded():
-            # A WebSocket is not read from meanwhile; here somebody has to be told.
-            raise RateLimited(OVERLOADED_MS)
         done: Deferred[Message] = Deferred()
         self._channels.publish(
             call.caller,
@@ -154,8 +225,12 @@ def _route(
     path: str,
     name: str,
     handler: Handler,
+    answers: dict[int, type[Struct] | str],
     body: type[Struct] | None = None,
+    example: dict[str, object] | None = None,
+    query: tuple[Query, ...] = (),
     query_token: bool = False,
+    refuses: tuple[type[AgentComError], ...] = (),
 ) -> Route:
     return Route(
         method=method,
@@ -164,6 +239,10 @@ def _route(
         scope=AGENT,
         body=body,
         body_optional=body is Subscriber,
+        query=query,
         query_token=query_token,
+        answers=answers,
+        refuses=refuses,
+        example=example,
         handler=handler,
     )

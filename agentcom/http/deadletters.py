@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from agentcom.core.state import Status
 from agentcom.core.tokens import ADMIN, SUBMIT
-from agentcom.errors import ValidationFailed
+from agentcom.errors import InvalidState, TaskNotFound, ValidationFailed
+from agentcom.http.filters import LAST_ERROR, TASK_FILTERS
 from agentcom.http.route import Answer, Call, Route
 from agentcom.http.shown import task_list
 from agentcom.hub.hub import Hub
+from agentcom.wire.answers.tasks import Deleted, DeletedAll, Requeued, RetriedAll, TaskList
 from agentcom.wire.tasks import ChooseDeadLetters
 
 
@@ -25,6 +27,8 @@ class DeadLetterRoutes:
                 path="/api/tasks/dead-letter",
                 name="list_dead_letters",
                 scope=SUBMIT,
+                query=(*TASK_FILTERS, LAST_ERROR),
+                answers={200: TaskList},
                 handler=self.list,
             ),
             Route(
@@ -33,6 +37,8 @@ class DeadLetterRoutes:
                 name="retry_dead_letters",
                 scope=SUBMIT,
                 body=ChooseDeadLetters,
+                example={"last_error": "agent_lost"},
+                answers={200: RetriedAll},
                 handler=self.retry_many,
             ),
             Route(
@@ -41,6 +47,8 @@ class DeadLetterRoutes:
                 name="delete_dead_letters",
                 scope=ADMIN,
                 body=ChooseDeadLetters,
+                example={"last_error": "agent_lost"},
+                answers={200: DeletedAll},
                 handler=self.delete_many,
             ),
             Route(
@@ -48,6 +56,8 @@ class DeadLetterRoutes:
                 path="/api/tasks/<task_id>/retry",
                 name="retry_task",
                 scope=SUBMIT,
+                answers={200: Requeued},
+                refuses=(TaskNotFound, InvalidState),
                 handler=self.retry,
             ),
             Route(
@@ -55,6 +65,8 @@ class DeadLetterRoutes:
                 path="/api/tasks/<task_id>",
                 name="delete_task",
                 scope=ADMIN,
+                answers={200: Deleted},
+                refuses=(TaskNotFound, InvalidState),
                 handler=self.delete,
             ),
         ]

@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
+
 from agentcom.core.tokens import ADMIN
-from agentcom.errors import AgentNotConnected
+from agentcom.errors import AgentComError, AgentNotConnected, AgentNotFound
 from agentcom.http.route import Answer, Call, Handler, Route
 from agentcom.hub.hub import Hub
 from agentcom.hub.pacing import told
+from agentcom.wire.answers.agents import (
+    AgentResumed,
+    Disconnected,
+    DrainState,
+    HubDrainState,
+    HubResumed,
+)
 from agentcom.wire.codec import cut
 from agentcom.wire.http import Disconnect, StartDrain
 
@@ -32,13 +41,21 @@ class DrainRoutes:
     def routes(self) -> list[Route]:
         """What is served, and what each needs."""
         return [
-            _route("GET", f"{AGENT}/drain", "show_drain", self.show),
-            _route("POST", f"{AGENT}/drain", "drain_agent", self.drain, StartDrain),
-            _route("POST", f"{AGENT}/resume", "resume_agent", self.resume),
-            _route("POST", f"{AGENT}/disconnect", "disconnect_agent", self.disconnect, Disconnect),
-            _route("GET", HUB, "show_hub_drain", self.show_hub),
-            _route("POST", HUB, "drain_hub", self.drain_hub, StartDrain),
-            _route("DELETE", HUB, "resume_hub", self.resume_hub),
+            _route("GET", f"{AGENT}/drain", "show_drain", self.show, DrainState),
+            _route("POST", f"{AGENT}/drain", "drain_agent", self.drain, DrainState, StartDrain),
+            _route("POST", f"{AGENT}/resume", "resume_agent", self.resume, AgentResumed),
+            _route(
+                "POST",
+                f"{AGENT}/disconnect",
+                "disconnect_agent",
+                self.disconnect,
+                Disconnected,
+                Disconnect,
+                AgentNotConnected,
+            ),
+            _route("GET", HUB, "show_hub_drain", self.show_hub, HubDrainState),
+            _route("POST", HUB, "drain_hub", self.drain_hub, HubDrainState, StartDrain),
+            _route("DELETE", HUB, "resume_hub", self.resume_hub, HubResumed),
         ]
 
     def show(self, call: Call) -> Answer:
@@ -107,7 +124,9 @@ def _route(
     path: str,
     name: str,
     handler: Handler,
+    answer: type[Struct],
     body: type[StartDrain | Disconnect] | None = None,
+    unknown: type[AgentComError] = AgentNotFound,
 ) -> Route:
     return Route(
         method=method,
@@ -116,8 +135,17 @@ def _route(
         scope=ADMIN,
         body=body,
         body_optional=body is not None,
+        example=_EXAMPLES.get(body),
+        answers={200: answer},
+        refuses=(unknown,) if path.startswith(AGENT) else (),
         handler=handler,
     )
+
+
+_EXAMPLES: dict[object, dict[str, object]] = {
+    StartDrain: {"deadline_s": 600, "note": "new disk"},
+    Disconnect: {"reason": "new disk", "retry_after_s": 60},
+}
 
 
 def _short(text: str) -> str:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from twisted.internet.defer import Deferred
-from twisted.web.server import Request
 
-from agentcom.core.tokens import AGENT
-from agentcom.http.route import Answer, Call, Route
+from agentcom.core.tokens import AGENT, Token
+from agentcom.errors import AgentNotFound, Unauthorized
+from agentcom.http.filters import LIMIT
+from agentcom.http.route import Answer, Call, Route, number
 from agentcom.http.shown import CURSOR_MOST, PAGE, PAGE_MOST
 from agentcom.hub.hub import Hub
+from agentcom.hub.revocation import Ended
+from agentcom.wire.answers.messages import Acked, MailboxShown
 from agentcom.wire.messages import AckMailbox, all_shown
 
 MAILBOX = "/api/mailbox/<agent_id>"
@@ -22,6 +25,8 @@ class MailboxRoutes:
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
+        self._waits: dict[Deferred[None], Token | None] = {}
+        hub.revocation.listen(self._ended)
 
     def routes(self) -> list[Route]:
         """What is served, and what each needs."""
@@ -33,6 +38,13 @@ class MailboxRoutes:
                 scope=AGENT,
                 own="agent_id",
                 query_token=True,
+                query=(
+                    number("since", "Only messages after this ``seq``.", 0, 0, CURSOR_MOST),
+                    LIMIT,
+                    number("wait", "Seconds to wait for a message.", 0, 0, WAIT_MOST_S),
+                ),
+                answers={200: MailboxShown},
+                refuses=(AgentNotFound,),
                 handler=self.read,
             ),
             Route(
@@ -42,6 +54,9 @@ class MailboxRoutes:
                 scope=AGENT,
                 own="agent_id",
                 body=AckMailbox,
+                example={"seq": 17},
+                answers={200: Acked},
+                refuses=(AgentNotFound,),
                 handler=self.acknowledge,
             ),
         ]
@@ -54,7 +69,9 @@ class MailboxRoutes:
         wait_s = call.number("wait", 0, 0, WAIT_MOST_S)
         mail = self._hub.messages.mail
         mail.check(agent_id)
-        found = await mail.await_some(agent_id, since, limit, wait_s, _left(call.request))
+        found = await mail.await_some(agent_id, since, limit, wait_s, self._left(call))
+        if call.token is None or not self._hub.auth.still_good(call.token):
+            raise Unauthorized
         messages = all_shown(found.messages)
         answer = {
             "agent_id": agent_id,
@@ -74,7 +91,19 @@ class MailboxRoutes:
         self._hub.messages.messaging.acknowledge(agent_id, call.body.seq, done.callback)
         return Answer(200, {"status": "acked", "up_to": await done})
 
+    def _left(self, call: Call) -> Deferred[None]:
+        """Fires when the client is gone, has its answer, or may not have it any more."""
+        left: Deferred[None] = Deferred()
+        self._waits[left] = call.token
+        call.request.notifyFinish().addBoth(lambda _: self._fire(left))
+        return left
 
-def _left(request: Request) -> Deferred[None]:
-    """Fires when the client is gone, or has its answer."""
-    return request.notifyFinish().addBoth(lambda _: None)
+    def _ended(self, what: Ended) -> None:
+        for left, token in list(self._waits.items()):
+            if token is not None and what.ends(token):
+                self._fire(left)
+
+    def _fire(self, left: Deferred[None]) -> None:
+        if left in self._waits:
+            del self._waits[left]
+            left.callback(None)

@@ -2,24 +2,40 @@
 
 from __future__ import annotations
 
+from msgspec import Struct
 from twisted.internet.defer import Deferred
 
 from agentcom.core.tokens import ADMIN, AGENT
-from agentcom.errors import RateLimited
-from agentcom.http.route import Answer, Call, Handler, Route
+from agentcom.errors import MessageNotFound, RateLimited
+from agentcom.http.filters import CURSOR, LIMIT, PLACE
+from agentcom.http.route import Answer, Call, Handler, Query, Route, number, text
 from agentcom.http.shown import CURSOR_MOST, PAGE, PAGE_MOST
 from agentcom.hub.history import Thread
 from agentcom.hub.hub import Hub
 from agentcom.hub.messaging import Sent
 from agentcom.store.interface import MessageFilter
+from agentcom.wire.answers.messages import (
+    MessageList,
+    MessageSent,
+    RepliesShown,
+    RootShown,
+    ThreadShown,
+)
 from agentcom.wire.codec import encode
 from agentcom.wire.http import PostMessage
 from agentcom.wire.messages import all_shown, shown
 
-OVERLOADED_MS = 1_000
-"""Milliseconds after which to try again where too much waits for disk or receivers."""
-
 THREAD = "/api/threads/<message_id>"
+
+FILTERS = (
+    text("from", "Only messages of this sender."),
+    text("to", "Only messages to this agent."),
+    text("channel", "Only messages of this channel."),
+    number("start_time", "Only messages since then, Unix milliseconds.", None, 0, CURSOR_MOST),
+    number("end_time", "Only messages until then, Unix milliseconds.", None, 0, CURSOR_MOST),
+    CURSOR,
+    LIMIT,
+)
 
 
 class MessageRoutes:
@@ -38,20 +54,20 @@ class MessageRoutes:
                 scope=AGENT,
                 body=PostMessage,
                 required=("payload",),
+                example={"to": "builder-1", "payload": {"text": "how far are you?"}},
+                answers={200: MessageSent},
+                refuses=(RateLimited,),
                 handler=self.send,
             ),
-            _reading("/api/messages", "list_messages", self.list),
-            _reading(THREAD, "get_thread", self.thread),
-            _reading(f"{THREAD}/root", "thread_root", self.root),
-            _reading(f"{THREAD}/replies", "thread_replies", self.replies),
+            _reading("/api/messages", "list_messages", self.list, MessageList, FILTERS),
+            _reading(THREAD, "get_thread", self.thread, ThreadShown, PLACE),
+            _reading(f"{THREAD}/root", "thread_root", self.root, RootShown),
+            _reading(f"{THREAD}/replies", "thread_replies", self.replies, RepliesShown, PLACE),
         ]
 
     async def send(self, call: Call) -> Answer:
         """Send a message as the token's agent; answered once it is on disk."""
         body: PostMessage = call.body
-        if self._hub.overloaded():
-            # Agents that send are not read from then; a request cannot be put off.
-            raise RateLimited(OVERLOADED_MS)
         done: Deferred[Sent] = Deferred()
         self._hub.messages.send(
             call.caller, body.to, body.type, encode(body.payload), body.reply_to, done.callback
@@ -95,8 +111,20 @@ class MessageRoutes:
         return Answer(200, {"root": root.id, "message": shown(root)})
 
 
-def _reading(path: str, name: str, handler: Handler) -> Route:
-    return Route(method="GET", path=path, name=name, scope=AGENT, query_token=True, handler=handler)
+def _reading(
+    path: str, name: str, handler: Handler, answer: type[Struct], query: tuple[Query, ...] = ()
+) -> Route:
+    return Route(
+        method="GET",
+        path=path,
+        name=name,
+        scope=AGENT,
+        query_token=True,
+        query=query,
+        answers={200: answer},
+        refuses=(MessageNotFound,) if path.startswith(THREAD) else (),
+        handler=handler,
+    )
 
 
 def _reader(call: Call) -> str | None:

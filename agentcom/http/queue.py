@@ -3,8 +3,18 @@
 from __future__ import annotations
 
 from agentcom.core.tokens import ADMIN, SUBMIT
+from agentcom.errors import (
+    AgentDraining,
+    AgentNotConnected,
+    HubDraining,
+    IdempotencyConflict,
+    InvalidState,
+    QueueFull,
+    TaskNotFound,
+)
 from agentcom.http.route import Answer, Call, Route
 from agentcom.hub.hub import Hub
+from agentcom.wire.answers.tasks import Pushed, Requeued, Submitted, SubmittedAll
 from agentcom.wire.codec import cut, encode
 from agentcom.wire.http import PushTask
 from agentcom.wire.tasks import RequeueTask, SubmitBatch, SubmitTask, too_large
@@ -33,6 +43,9 @@ class QueueRoutes:
                 scope=SUBMIT,
                 body=PushTask,
                 required=("agent_id", "description"),
+                example={"agent_id": "builder-1", "description": "say hello"},
+                answers={200: Pushed},
+                refuses=(AgentNotConnected, AgentDraining, IdempotencyConflict, HubDraining),
                 handler=self.push,
             ),
             Route(
@@ -41,6 +54,9 @@ class QueueRoutes:
                 name="submit_task",
                 scope=SUBMIT,
                 body=SubmitTask,
+                example={"description": "build it", "priority": "high", "capabilities": ["gpu"]},
+                answers={201: Submitted, 200: Submitted},
+                refuses=(IdempotencyConflict, QueueFull),
                 handler=self.submit,
             ),
             Route(
@@ -49,6 +65,9 @@ class QueueRoutes:
                 name="submit_batch",
                 scope=SUBMIT,
                 body=SubmitBatch,
+                example={"tasks": [{"description": "build it"}, {"description": "test it"}]},
+                answers={201: SubmittedAll, 200: SubmittedAll},
+                refuses=(IdempotencyConflict, QueueFull),
                 max_body=BATCH_BODY,
                 handler=self.submit_batch,
             ),
@@ -59,6 +78,9 @@ class QueueRoutes:
                 scope=ADMIN,
                 body=RequeueTask,
                 body_optional=True,
+                example={"reason": "its machine is slow"},
+                answers={200: Requeued},
+                refuses=(TaskNotFound, InvalidState),
                 handler=self.requeue,
             ),
         ]

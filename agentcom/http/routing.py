@@ -117,6 +117,12 @@ class Api:
             guard(request, route)
         return self._callers.of(request, route)
 
+    def refused(self, request: Request, route: Route, status: int) -> None:
+        """Tell the listeners of a request that was refused before its body was there."""
+        asked = Asked(request, route, {}, self._request_id(request))
+        for listener in self._listeners:
+            listener(asked, status)
+
     def _serving(self, route: Route) -> Callable[..., bytes | Deferred[bytes]]:
         decoder = None if route.body is None else msgspec.json.Decoder(route.body)
 
@@ -208,6 +214,10 @@ def respond(request: Request, answer: Answer | Page) -> bytes:
     headers = request.responseHeaders
     headers.setRawHeaders(b"content-type", [content_type])
     headers.setRawHeaders(b"content-length", [b"%d" % len(body)])
+    headers.setRawHeaders(b"x-content-type-options", [b"nosniff"])
+    if request.requestHeaders.hasHeader(b"cookie"):
+        # What a session sees is not for whoever uses the browser next.
+        headers.setRawHeaders(b"cache-control", [b"no-store"])
     for name, value in answer.headers:
         headers.setRawHeaders(name, [value])
     return body

@@ -16,6 +16,8 @@ from agentcom.wire.tasks import labels_as_asked
 PAGE = 100
 PAGE_MOST = 1_000
 CURSOR_MOST = 2**53
+SEARCH_MOST = 256
+"""Characters of a text that is looked for."""
 
 
 def task_object(task: Task) -> dict[str, Any]:
@@ -65,7 +67,11 @@ async def task_list(
     """A page of tasks, newest first, by the filters of the query string.
 
     :param status: the one status that the list has, ``None`` for all.
+    :raises ValidationFailed: a parameter is wrong.
     """
+    search = call.query("search") or None
+    if search is not None and len(search) > SEARCH_MOST:
+        raise invalid_query("search", f"must be at most {SEARCH_MOST} characters")
     before = call.number("cursor", 0, 0, CURSOR_MOST)
     page = await hub.store.tasks(
         TaskFilter(
@@ -76,10 +82,14 @@ async def task_list(
             last_error=last_error,
             before=before or None,
             limit=call.number("limit", PAGE, 1, PAGE_MOST),
+            search=search,
         )
     )
     tasks = [task_object(task) for task in page.tasks]
-    return Answer(200, {"tasks": tasks, "cursor": cursor(page.next)})
+    body: dict[str, Any] = {"tasks": tasks, "cursor": cursor(page.next)}
+    if search is not None:
+        body["searched"] = page.searched
+    return Answer(200, body)
 
 
 def cursor(next: int | None) -> str | None:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from agentcom.core.state import Status, Task
 from agentcom.core.tokens import SUBMIT
-from agentcom.errors import TaskNotFound
+from agentcom.errors import InvalidState, TaskNotFound
 from agentcom.http.deadletters import DeadLetterRoutes
+from agentcom.http.filters import CURSOR, LIMIT, STATUS, TASK_FILTERS
 from agentcom.http.queue import QueueRoutes
-from agentcom.http.route import Answer, Call, Route
+from agentcom.http.route import Answer, Call, Route, number
 from agentcom.http.shown import (
     CURSOR_MOST,
     PAGE,
@@ -18,6 +19,14 @@ from agentcom.http.shown import (
     task_object,
 )
 from agentcom.hub.hub import Hub
+from agentcom.wire.answers.tasks import (
+    Cancelled,
+    EventPage,
+    Explained,
+    TaskCounts,
+    TaskList,
+    TaskShown,
+)
 from agentcom.wire.codec import cut
 from agentcom.wire.http import CancelTask
 
@@ -42,13 +51,20 @@ class TaskRoutes:
             *self._queue.routes(),
             *self._dead_letters.routes(),
             Route(
-                method="GET", path="/api/tasks", name="list_tasks", scope=SUBMIT, handler=self.list
+                method="GET",
+                path="/api/tasks",
+                name="list_tasks",
+                scope=SUBMIT,
+                query=(STATUS, *TASK_FILTERS),
+                answers={200: TaskList},
+                handler=self.list,
             ),
             Route(
                 method="GET",
                 path="/api/tasks/stats",
                 name="task_stats",
                 scope=SUBMIT,
+                answers={200: TaskCounts},
                 handler=self.stats,
             ),
             Route(
@@ -56,6 +72,8 @@ class TaskRoutes:
                 path="/api/tasks/<task_id>",
                 name="get_task",
                 scope=SUBMIT,
+                answers={200: TaskShown},
+                refuses=(TaskNotFound,),
                 handler=self.get,
             ),
             Route(
@@ -63,6 +81,9 @@ class TaskRoutes:
                 path="/api/tasks/<task_id>/events",
                 name="task_events",
                 scope=SUBMIT,
+                query=(CURSOR, LIMIT),
+                answers={200: EventPage},
+                refuses=(TaskNotFound,),
                 handler=self.events,
             ),
             Route(
@@ -70,6 +91,17 @@ class TaskRoutes:
                 path="/api/tasks/<task_id>/explain",
                 name="explain_task",
                 scope=SUBMIT,
+                query=(
+                    number(
+                        "limit",
+                        "How many agents to tell of.",
+                        AGENTS_EXPLAINED,
+                        1,
+                        AGENTS_EXPLAINED_MOST,
+                    ),
+                ),
+                answers={200: Explained},
+                refuses=(TaskNotFound,),
                 handler=self.explain,
             ),
             Route(
@@ -79,6 +111,9 @@ class TaskRoutes:
                 scope=SUBMIT,
                 body=CancelTask,
                 body_optional=True,
+                example={"reason": "not needed any more"},
+                answers={200: Cancelled},
+                refuses=(TaskNotFound, InvalidState),
                 handler=self.cancel,
             ),
         ]

@@ -1,29 +1,37 @@
 """Tokens: who somebody is, and what that allows (PROTOCOL.md section 2).
 
 All tokens are in memory, by hash, so checking one touches no disk.  Changes
-are answered after their commit like everything else.
+are answered after their commit like everything else.  What ends with a token
+is told to :class:`.revocation.Revocation`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import heapq
+from collections.abc import Callable, Iterable, Sequence
 
 import msgspec
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from agentcom.core.ids import Ids, hash_token
+from agentcom.core.session import BrowserSession, SessionToken
 from agentcom.core.tokens import ANY, Token, mint
 from agentcom.errors import Forbidden, TokenNotFound, Unauthorized
+from agentcom.hub.revocation import SESSION_ENDED, TOKEN_EXPIRED, TOKEN_REVOKED, Ended
+from agentcom.hub.sessions import Sessions
 from agentcom.store.interface import Store, Unit
+
+UNSEEN_MS = 10_000
+"""Milliseconds that may pass before it is seen that the clock was set back."""
 
 
 class Auth:
     """The tokens that are good.
 
     :param now: Unix milliseconds.
-    :param revoked: told of each revoked token after the commit, and whether
-        it was its agent's last one.
+    :param ended: told of what is not good any more, after the commit.
+    :ivar sessions: the browsers that signed in.
     """
 
     log = Logger()
@@ -31,26 +39,31 @@ class Auth:
     def __init__(
         self,
         store: Store,
-        tokens: list[Token],
+        tokens: Iterable[Token],
+        sessions: Sequence[BrowserSession],
         ids: Ids,
         now: Callable[[], int],
-        revoked: Callable[[Token, bool], None],
+        ended: Callable[[Ended], None],
     ) -> None:
         self._store = store
         self._ids = ids
         self._now = now
-        self._revoked = revoked
+        self._ended = ended
         self._by_hash: dict[str, Token] = {}
         self._by_agent: dict[str, dict[str, Token]] = {}
+        # When tokens expire that have not, soonest first.
+        self._expiring: list[tuple[int, str]] = []
+        # By which clock others were left out.
+        self._left_out_at = 0
         for token in tokens:
             self._remember(token)
+        self.sessions = Sessions(store, sessions, ids, self._get, now, self._sessions_over)
 
     def verify(self, secret: str | None) -> Token | None:
         """The token, if it is good now."""
         if not secret:
             return None
-        token = self._by_hash.get(hash_token(secret))
-        return token if token is not None and self._good(token) else None
+        return self._get(hash_token(secret))
 
     def require(self, secret: str | None, scope: str | None) -> Token | None:
         """The caller's token.
@@ -61,18 +74,16 @@ class Auth:
         :raises Forbidden: the token lacks the scope.
         """
         token = self.verify(secret)
-        if scope is None:
-            return token
-        if token is None:
+        if token is None and scope is not None:
             raise Unauthorized
-        if scope != ANY and not token.allows(scope):
-            raise Forbidden(scope)
-        return token
+        return check_scope(token, scope)
 
     def still_good(self, token: Token) -> bool:
-        """Whether a token that was verified before can be used now."""
-        current = self._by_hash.get(token.hash)
-        return current is not None and self._good(current)
+        """Whether a token that was verified before can be used now, and its session too
+        where it came by one."""
+        if isinstance(token, SessionToken) and self.sessions.get(token.session) is None:
+            return False
+        return self._get(token.hash) is not None
 
     def knows(self, agent_id: str) -> bool:
         """Whether the agent id ever had a token."""
@@ -125,13 +136,18 @@ class Auth:
         def revoked() -> None:
             for token in gone:
                 self._remember(token)
-            last = not self.good_tokens(agent_id)
+            alone = None if self.good_tokens(agent_id) else agent_id
             done.callback(len(gone))
-            for token in gone:
-                self._revoked(token, last)
+            self._over(Ended(TOKEN_REVOKED, frozenset(t.hash for t in gone), agent_id=alone))
 
         self._store.commit(Unit(tokens=gone, then=revoked))
         return done
+
+    def tick(self) -> None:
+        """End what has expired, and look for new tokens; about once a second."""
+        self._expire()
+        self.sessions.tick()
+        self.reload()
 
     def reload(self) -> None:
         """Take in tokens that another process wrote (the local command line)."""
@@ -145,9 +161,55 @@ class Auth:
         looked = self._store.tokens_beyond(len(self._by_hash)).addCallback(found)
         looked.addErrback(lambda f: self.log.failure("while looking for new tokens", f))
 
+    def _expire(self) -> None:
+        now = self._now()
+        if now < self._left_out_at:
+            # The clock was set back: what had expired may be good again, or have
+            # been good, and used, until just now.
+            self._expiring = [
+                (token.expires_at, token.hash)
+                for token in self._by_hash.values()
+                if token.expires_at is not None and token.good(now - UNSEEN_MS)
+            ]
+            heapq.heapify(self._expiring)
+        self._left_out_at = now
+        expired: set[str] = set()
+        while self._expiring and self._expiring[0][0] <= now:
+            token = self._by_hash[heapq.heappop(self._expiring)[1]]
+            if token.revoked_at is None:
+                expired.add(token.hash)
+        if expired:
+            self._over(Ended(TOKEN_EXPIRED, frozenset(expired)))
+
+    def _over(self, what: Ended) -> None:
+        # The tokens first: their word is the reason why sessions end, too.
+        self._ended(what)
+        self.sessions.end_of(what.tokens)
+
+    def _sessions_over(self, sessions: frozenset[str]) -> None:
+        self._ended(Ended(SESSION_ENDED, sessions=sessions))
+
+    def _get(self, name: str) -> Token | None:
+        token = self._by_hash.get(name)
+        return token if token is not None and self._good(token) else None
+
     def _good(self, token: Token) -> bool:
         return token.good(self._now())
 
     def _remember(self, token: Token) -> None:
+        at, now = token.expires_at, self._now()
+        if at is not None and token.good(now) and token.hash not in self._by_hash:
+            heapq.heappush(self._expiring, (at, token.hash))
+        self._left_out_at = max(self._left_out_at, now)
         self._by_hash[token.hash] = token
         self._by_agent.setdefault(token.agent_id, {})[token.hash] = token
+
+
+def check_scope(token: Token | None, scope: str | None) -> Token | None:
+    """The token, if it has what a route needs, or the route needs nothing.
+
+    :raises Forbidden: it lacks the scope.
+    """
+    if token is not None and scope not in (None, ANY) and not token.allows(scope):
+        raise Forbidden(scope)
+    return token

@@ -35,6 +35,12 @@ class Counts:
     :ivar requeued: tasks that went back to the queue, by reason.
     :ivar failed: attempts that the hub itself failed, by error.
     :ivar stale: reports that were refused, by error.
+    :ivar auth_failures: tokens that were no good, by the way they came:
+        ``http``, ``websocket``, ``session``.
+    :ivar auth_throttled: requests that were refused because too many such
+        came from their address.
+    :ivar watchers_cut: streams of events that the hub ended, by reason.
+    :ivar shed: what was refused because the hub had too much to do, by kind.
     """
 
     def __init__(self) -> None:
@@ -50,6 +56,10 @@ class Counts:
         self.requeued: Counter[str] = Counter()
         self.failed: Counter[str] = Counter()
         self.stale: Counter[str] = Counter()
+        self.auth_failures: Counter[str] = Counter()
+        self.auth_throttled = 0
+        self.watchers_cut: Counter[str] = Counter()
+        self.shed: Counter[str] = Counter()
 
     def committed(self, events: list[Event]) -> None:
         """Count what these events of the log say."""

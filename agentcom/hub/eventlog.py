@@ -6,10 +6,9 @@ the record.  A cursor is ``epoch:seq`` (PROTOCOL.md section 5).
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from functools import partial
-from itertools import islice
+from typing import Any, TypeVar
 
 import msgspec
 from twisted.internet.defer import Deferred, succeed
@@ -26,6 +25,39 @@ RING_BYTES = 32 * 1024 * 1024
 
 PAGE = 500
 """Events handed to a watcher at a time."""
+
+WATCHED_BYTES = 128 * 1024
+"""Bytes of payloads at which what a watcher is handed ends: each may have so
+much in its buffers, and there may be many."""
+
+KEPT_PAGES = 16
+"""Pages that are kept to be handed to further watchers until the next commit."""
+
+T = TypeVar("T")
+
+
+class Page:
+    """Events in a row, handed to all watchers that stand before them.
+
+    :ivar seq: the cursor that stands after them.
+    """
+
+    __slots__ = ("_forms", "events", "seq")
+
+    def __init__(self, events: list[Event], seq: int) -> None:
+        self.events = events
+        self.seq = seq
+        self._forms: dict[object, Any] = {}
+
+    def form(self, name: object, make: Callable[[Page], T]) -> T:
+        """What becomes of it on its way to watchers, made by the first who asks.
+
+        :param name: of this form; watchers that get the same share it.
+        """
+        found: T | None = self._forms.get(name)
+        if found is None:
+            found = self._forms[name] = make(self)
+        return found
 
 
 class Gap(msgspec.Struct, frozen=True):
@@ -67,8 +99,9 @@ class EventLog:
         self.epoch = epoch
         self.last_seq = last_seq
         self._pruned_seq = pruned_seq
-        self._ring: deque[Event] = deque()
+        self._ring: list[Event] = []
         self._ring_bytes = 0
+        self._pages: dict[int, Page] = {}
         self._watchers: set[Subscription] = set()
         store.on_commit(self._committed)
 
@@ -89,6 +122,7 @@ class EventLog:
     def forgotten(self, seq: int) -> None:
         """Events up to this one may be missing from now on."""
         self._pruned_seq = max(self._pruned_seq, seq)
+        self._pages.clear()
 
     def missed(self, seq: int) -> Gap | None:
         """Whether events after this one may have been forgotten meanwhile."""
@@ -123,28 +157,60 @@ class EventLog:
         """Up to a page of events after ``seq``: from the ring at the tip."""
         if seq >= self.last_seq:
             return succeed([])
+        page = self._from_ring(seq, PAGE_BYTES)
+        return self._store.events(seq, PAGE) if page is None else succeed(page)
+
+    def at_hand(self, seq: int) -> Page | None:
+        """What a watcher is handed next, ``None`` where it must be read.
+
+        Those who stand at the same place are handed the same page.
+        """
+        found = self._pages.get(seq)
+        if found is None:
+            events = self._from_ring(seq, WATCHED_BYTES)
+            if not events:
+                return None
+            found = Page(events, events[-1].seq or seq)
+            if len(self._pages) < KEPT_PAGES:
+                self._pages[seq] = found
+        return found
+
+    def read(self, seq: int) -> Deferred[Page]:
+        """What a watcher is handed next, from the store."""
+        return self._store.events(seq, PAGE, WATCHED_BYTES).addCallback(
+            lambda events: Page(events, (events[-1].seq if events else None) or seq)
+        )
+
+    def _from_ring(self, seq: int, most: int) -> list[Event] | None:
+        """Up to a page of events after ``seq``, ``None`` where the ring has not all of them.
+
+        :param most: bytes of payloads at which it ends.
+        """
         ring = self._ring
         # The ring may still have what was forgotten; the store has not.
-        kept = seq >= self._pruned_seq
-        if kept and ring and ring[0].seq is not None and ring[0].seq <= seq + 1:
-            start = seq + 1 - ring[0].seq
-            page: list[Event] = []
-            total = 0
-            for event in islice(ring, start, start + PAGE):
-                page.append(event)
-                total += event_weight(event)
-                if total >= PAGE_BYTES:
-                    break
-            return succeed(page)
-        return self._store.events(seq, PAGE)
+        if seq < self._pruned_seq or not ring or ring[0].seq is None or ring[0].seq > seq + 1:
+            return None
+        start = seq + 1 - ring[0].seq
+        page = ring[start : start + PAGE]
+        total = 0
+        for number, event in enumerate(page, 1):
+            total += event_weight(event)
+            if total >= most:
+                del page[number:]
+                break
+        return page
 
     def _committed(self, events: list[Event]) -> None:
         ring = self._ring
-        for event in events:
-            ring.append(event)
-            self._ring_bytes += event_weight(event)
-        while len(ring) > RING or (self._ring_bytes > RING_BYTES and len(ring) > 1):
-            self._ring_bytes -= event_weight(ring.popleft())
+        ring += events
+        self._ring_bytes += sum(map(event_weight, events))
+        over = max(0, len(ring) - RING)
+        self._ring_bytes -= sum(map(event_weight, ring[:over]))
+        while self._ring_bytes > RING_BYTES and len(ring) - over > 1:
+            self._ring_bytes -= event_weight(ring[over])
+            over += 1
+        del ring[:over]
+        self._pages.clear()
         self.last_seq = events[-1].seq or self.last_seq
         for watcher in list(self._watchers):
             self._tell(watcher.wake)

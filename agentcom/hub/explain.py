@@ -249,15 +249,43 @@ def _draining(agent_id: str, holding: Holding) -> Told:
     return _rule("draining", detail, by=agent_id, note=holding.asked, deadline=None)
 
 
+NAMED = 4
+"""Things that agents lack, of which a sentence tells how many lack each."""
+
+
 def _by_rule(agents: list[Told]) -> Counter[str]:
     """How many agents each rule keeps it from; one may have a rule several times."""
     named = (dict.fromkeys(rule["rule"] for rule in told["rules"]) for told in agents)
     return Counter(name for names in named for name in names)
 
 
-def _counted(agents: list[Told], rules: Callable[[str], bool]) -> str:
-    counts = _by_rule(agents).most_common()
-    return ", ".join(f"{rule}: {count}" for rule, count in counts if rules(rule))
+def _missing(agents: list[Told]) -> str:
+    """How many agents lack what, the most frequent first."""
+    counts = Counter(
+        (rule["rule"], rule.get("needed"))
+        for told in agents
+        for rule in told["rules"]
+        if rule["rule"] in _FOR_GOOD
+    ).most_common()
+    said = [_LACK[rule](count, needed) for (rule, needed), count in counts[:NAMED]]
+    if len(counts) > NAMED:
+        said.append(f"and {len(counts) - NAMED} more")
+    return ", ".join(said)
+
+
+_LACK: dict[str, Callable[[int, str | None], str]] = {
+    "pinned": lambda count, needed: f"it is for {needed} alone",
+    "capability": lambda count, needed: (
+        f"{count} {'lacks' if count == 1 else 'lack'} the capability {needed}"
+    ),
+    "label": lambda count, needed: (
+        f"{count} {'does' if count == 1 else 'do'} not satisfy the label {needed}"
+    ),
+    "no_slots": lambda count, needed: f"{count} {'takes' if count == 1 else 'take'} no work",
+}
+
+_FULL = {"slots": "full", "returning": "just back"}
+"""What an agent is that can take no more now, where that is not the rule's own name."""
 
 
 def _details(told: Told) -> str:
@@ -282,15 +310,14 @@ def _nobody_fits(pinned: str | None, agents: list[Told]) -> str:
     if len(agents) == 1:
         only = agents[0]["agent_id"]
         return f"{only}, the only agent that is connected, does not fit it: {_details(agents[0])}"
-    counts = _counted(agents, _FOR_GOOD.__contains__)
-    return f"none of the {len(agents)} connected agents fits it ({counts})"
+    return f"none of the {len(agents)} connected agents fits it ({_missing(agents)})"
 
 
 def _no_room(fit: list[Told]) -> str:
     if len(fit) == 1:
         only = fit[0]["agent_id"]
         return f"only {only} fits it, and {only} can take no more now: {_details(fit[0])}"
-    counts = _counted(fit, lambda rule: True)
+    counts = ", ".join(f"{n} {_FULL.get(rule, rule)}" for rule, n in _by_rule(fit).most_common())
     return f"{len(fit)} agents fit it, and none can take more now ({counts})"
 
 

@@ -31,6 +31,7 @@ from agentcom.hub.interventions import Interventions
 from agentcom.hub.ledger import Ledger
 from agentcom.hub.limits import TimeLimits
 from agentcom.hub.link import Link, Roster
+from agentcom.hub.load import Load
 from agentcom.hub.messages import Messages, MessageSettings
 from agentcom.hub.overview import Overview
 from agentcom.hub.pacing import Pacing, told
@@ -48,12 +49,6 @@ from agentcom.store.interface import Store, Unit
 from agentcom.wire.frames import TaskMention
 
 GOING_AWAY = 1001
-
-BACKLOG = 10_000
-"""Units waiting for the store at which peers are no longer read from."""
-
-FANOUT_BYTES = 8 * 1024 * 1024
-"""The same for bytes of frames that wait to be sent to many."""
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -116,8 +111,8 @@ class Hub:
         self.reports = Reports(
             store, ledger, returning, willingness, self.events, self.now, ids.fraction, counts.stale
         )
-        self.revocation = Revocation(self.returning)
-        self.auth = auth = Auth(store, loaded.tokens, ids, self.now, self.revocation.revoked)
+        self.revocation = ends = Revocation(returning)
+        self.auth = auth = Auth(store, loaded.tokens, loaded.sessions, ids, self.now, ends.ended)
         self.drains = Drains(
             store, ledger, dispatch, over, roster, self.agenda, auth.knows, self.now
         )
@@ -152,6 +147,8 @@ class Hub:
             store, ledger, dispatch, roster, self.agenda, self.auth, self.now, self._turn
         )
         self.presence = Presence(store, clock, self.now, roster, self.info, settings.presence_limit)
+        self.load = load = Load(store, self.presence, ids.fraction, counts.shed)
+        self.overloaded = load.behind
         self.present = Present(store, clock, self.events, self.presence, roster, self.info)
         self.messages = messages = Messages(
             store,
@@ -178,7 +175,7 @@ class Hub:
         for step in (
             store.check_space,
             store.check_commit,
-            auth.reload,
+            auth.tick,
             self.retention.tick,
             messages.messaging.catch_up,
         ):
@@ -209,10 +206,6 @@ class Hub:
     def trouble(self) -> str | None:
         """Why nothing new can be taken now, for ``/ready``; ``None`` when ready."""
         return self._gate.trouble() or self.hub_drain.trouble()
-
-    def overloaded(self) -> bool:
-        """Whether so much waits for the disk or for receivers that peers must wait."""
-        return self.store.backlog() > BACKLOG or self.presence.backlog() > FANOUT_BYTES
 
     def drain(self) -> Deferred[None]:
         """Take and assign nothing more; fires when all that was said is on disk."""

@@ -139,6 +139,17 @@ class Group:
                 return (rank, turn, order), heap[0][1]
         return None
 
+    def oldest(self, entries: dict[str, Entry]) -> int:
+        """The least order of the ready tasks, of which there must be one."""
+        found: list[int] = []
+        for lanes in self._lanes:
+            for lane in lanes.values():
+                if lane.count:
+                    while not _is_good(lane.heap[0], entries):
+                        heappop(lane.heap)
+                    found.append(lane.heap[0][0])
+        return min(found)
+
     def _list_anew(self, rank: int) -> None:
         turns = []
         for who, lane in self._lanes[rank].items():
@@ -303,6 +314,12 @@ class Queue:
         entry.ready = True
         entry.group.put(task_id, entry, self._served.get(entry.submitter, 0))
         return entry.group
+
+    def oldest(self) -> int | None:
+        """When the oldest ready task was submitted, Unix milliseconds; ``None`` where
+        there is none.  Looks at each group and each submitter in it."""
+        found = [group.oldest(self._entries) for group in self._groups.values() if group.ready]
+        return min(found) >> SAME_MS if found else None
 
     def by_priority(self) -> dict[str, int]:
         """How many wait at each priority."""

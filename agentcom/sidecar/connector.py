@@ -20,6 +20,8 @@ from agentcom.client.errors import ClientError, HubError
 from agentcom.sidecar.session import FOR_GOOD, REPLACED, Ending, Session
 
 REVOKED = 4003
+TOKEN_EXPIRED = "token expired"
+"""Close code of a token that is not good any more, and its reason where that is its age."""
 REPLACED_WAIT_S = 30.0
 
 TokenSource = Callable[[bool], Awaitable[str]]
@@ -57,12 +59,16 @@ def judge(agent_id: str, ending: Ending, *, first: bool, renewable: bool) -> Aga
     :param renewable: another token can be had and was not just tried.
     :raises GiveUp: nothing does; :class:`Revoked` among them.
     """
-    if ending.code == REVOKED:
+    # Nobody decided that this agent shall stop: its time was over.
+    expired = ending.code == REVOKED and ending.reason == TOKEN_EXPIRED
+    if ending.code == REVOKED and not expired:
         raise Revoked(
             f"the token of {agent_id} was revoked; make a new one with "
             f"`agentcom token create {agent_id}` and start the agent with it"
         )
-    if ending.refused == "token_agent_mismatch":
+    if expired:
+        problem = f"the token of {agent_id} has expired"
+    elif ending.refused == "token_agent_mismatch":
         problem = f"the token belongs to another agent than {agent_id}"
     elif ending.refused == "forbidden":
         raise GiveUp(

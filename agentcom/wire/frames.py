@@ -7,6 +7,7 @@ Fields that the hub does not know are ignored.
 
 from __future__ import annotations
 
+from enum import StrEnum
 from typing import Annotated, Any
 
 import msgspec
@@ -112,6 +113,23 @@ class ListChannels(FromAgent, frozen=True, kw_only=True, tag="list_channels"):
     pass
 
 
+class Topic(StrEnum):
+    """What a watch may be of; the words of :mod:`agentcom.core.events`."""
+
+    TASKS = "tasks"
+    PRESENCE = "presence"
+
+
+class Watch(FromAgent, frozen=True, kw_only=True, tag="watch"):
+    after: Annotated[str, Meta(max_length=128)] | None = None
+    topics: Annotated[list[Topic], Meta(min_length=1, max_length=10)] | None = None
+    task_id: TaskId | None = None
+
+
+class Unwatch(FromAgent, frozen=True, kw_only=True, tag="unwatch"):
+    pass
+
+
 class Report(FromAgent, frozen=True, kw_only=True):
     """What the reports of section 3.2 share."""
 
@@ -197,6 +215,8 @@ FRAME_TYPES: tuple[type[AnyFrame], ...] = (
     ChannelPublish,
     ChannelHistory,
     ListChannels,
+    Watch,
+    Unwatch,
     TaskAccepted,
     TaskProgress,
     TaskComplete,

@@ -33,6 +33,12 @@ class CreateToken(msgspec.Struct, frozen=True, kw_only=True):
     expires_in_s: Annotated[float, Meta(gt=0, le=1e10)] | None = None
 
 
+class SignIn(msgspec.Struct, frozen=True, kw_only=True):
+    """``POST /api/session``."""
+
+    token: Annotated[str, Meta(max_length=256)]
+
+
 class Register(msgspec.Struct, frozen=True, kw_only=True):
     """``POST /api/onboard/register``."""
 

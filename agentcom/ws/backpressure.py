@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from autobahn.websocket.protocol import WebSocketProtocol
-
 from agentcom.ws.session import Session
 
 LOOK_AGAIN_S = 0.1
@@ -42,5 +40,4 @@ class BackPressure:
             protocol.factory.clock.callLater(LOOK_AGAIN_S, self._look)
             return
         self.held = False
-        if protocol.state != WebSocketProtocol.STATE_CLOSED:
-            protocol.transport.resumeProducing()
+        protocol.read_on()

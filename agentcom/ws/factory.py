@@ -9,11 +9,14 @@ from twisted.internet.interfaces import IReactorTime
 
 from agentcom.hub.hub import Hub
 from agentcom.hub.link import Roster
+from agentcom.hub.watching import Watchers
 from agentcom.wire.frames import Limits
 from agentcom.ws.admission import Admission
+from agentcom.ws.peers import Peers
 from agentcom.ws.protocol import AgentProtocol
 from agentcom.ws.rivals import Rivals
 from agentcom.ws.shortcuts import with_options
+from agentcom.ws.turns import Turns
 
 IDENTIFY_WITHIN_S = 10.0
 """Seconds in which a new connection must identify."""
@@ -32,6 +35,9 @@ class AgentFactory(WebSocketServerFactory):
     :ivar strangers: those that have not identified.
     :ivar admission: who may come in; :mod:`agentcom.site` asks it.
     :ivar rivals: what becomes of connections that are replaced.
+    :ivar turns: connections that have more to be served than one turn allows.
+    :ivar watchers: who follows the events, here and over HTTP.
+    :ivar peers: where connections come from, if anybody wants to know.
     :ivar shortcuts: whether plain frames are taken by :mod:`.shortcuts`.
     """
 
@@ -59,6 +65,10 @@ class AgentFactory(WebSocketServerFactory):
             clock, hub.counts, self.connections, self.strangers, max_connections, max_unidentified
         )
         self.rivals = Rivals(clock, hub.counts)
+        self.turns = Turns(clock)
+        self.peers: Peers | None = None
+        self.watchers = Watchers(hub.events, clock, hub.counts.watchers_cut)
+        hub.revocation.listen(self.watchers.ended)
         self.setProtocolOptions(  # type: ignore[no-untyped-call]  # Autobahn
             # Liveness and handshake limits are ours, on our own clock:
             # Autobahn's timers go to the global reactor.

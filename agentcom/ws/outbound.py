@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from autobahn.websocket.protocol import WebSocketProtocol
 from twisted.internet.interfaces import IDelayedCall, IPushProducer, IReactorTime
@@ -24,6 +24,22 @@ ABORT_AFTER_S = 5.0
 _CLOSE_REASON_BYTES = 123
 
 
+class Follower(Protocol):
+    """Who sends as much as the peer takes, and no more."""
+
+    def pause(self) -> None:
+        """The peer takes no more now."""
+
+    def resume(self) -> None:
+        """It has taken everything."""
+
+    def crowded(self) -> None:
+        """Half of what may wait for the peer does: the line may soon be closed."""
+
+    def stop(self) -> None:
+        """The line is down."""
+
+
 @implementer(IPushProducer)
 class Outbound:
     """Everything that is sent on one connection.
@@ -31,6 +47,7 @@ class Outbound:
     :param protocol: the Autobahn protocol.
     :param limit: bytes that may wait for the peer.
     :param overrun: called once when more than that would wait.
+    :ivar follower: who hears of its room; set by :meth:`follow`.
     """
 
     __slots__ = (
@@ -43,6 +60,7 @@ class Outbound:
         "_overrun",
         "_protocol",
         "closing",
+        "follower",
         "paused",
     )
 
@@ -59,6 +77,7 @@ class Outbound:
         self.paused = False
         self._abort: IDelayedCall | None = None
         self.closing = False
+        self.follower: Follower | None = None
 
     def take_over(self) -> None:
         """From now on hear from the transport when its buffer is full."""
@@ -82,6 +101,14 @@ class Outbound:
         if self._held_bytes > self._limit:
             self._drop_held()
             self._overrun()
+        elif self.follower is not None and self._held_bytes * 2 > self._limit:
+            self.follower.crowded()
+
+    def follow(self, follower: Follower | None) -> None:
+        """Tell this one, and nobody else, of the room that there is."""
+        self.follower = follower
+        if follower is not None and self.paused:
+            follower.pause()
 
     def close(self, code: int, reason: str) -> bool:
         """Send a close frame, once; drop the line if the peer never answers.
@@ -114,18 +141,25 @@ class Outbound:
         """The line is down."""
         self.closing = True
         self._drop_held()
+        follower, self.follower = self.follower, None
+        if follower is not None:
+            follower.stop()
         if self._abort is not None and self._abort.active():
             self._abort.cancel()
 
     def pauseProducing(self) -> None:
         """The transport's buffer is full: hold frames from now on."""
         self.paused = True
+        if self.follower is not None:
+            self.follower.pause()
 
     def resumeProducing(self) -> None:
         """There is room again."""
         self.paused = False
         if not self.closing:
             self._flush()
+            if self.follower is not None and not self.paused:
+                self.follower.resume()
 
     def stopProducing(self) -> None:
         """The transport is gone; ``lost`` follows."""

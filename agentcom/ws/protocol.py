@@ -7,7 +7,6 @@ code, so each hook catches everything and closes with 1011.
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING
 
 import msgspec
 from autobahn.websocket.protocol import WebSocketProtocol
@@ -24,22 +23,19 @@ from agentcom.ws.backpressure import BackPressure
 from agentcom.ws.outbound import Outbound, drop
 from agentcom.ws.rivals import REPLACED
 from agentcom.ws.session import INTERNAL, OVERRUN, Session
-from agentcom.ws.shortcuts import PlainFrames, QuickWrites
-
-if TYPE_CHECKING:
-    from agentcom.ws.factory import AgentFactory
-
+from agentcom.ws.shortcuts import PlainFrames
+from agentcom.ws.turns import InTurns
+from agentcom.ws.watching import Watching
 
 COME_AGAIN = (OVERRUN, NOT_IDENTIFIED_IN_TIME)
 """Close codes that many may get at once, because the hub or the net is slow."""
 
 
-class AgentProtocol(QuickWrites):
+class AgentProtocol(InTurns):
     """One connection.  It registers itself in the factory's agent map."""
 
     # Not ``log``: Autobahn would put its own debugging there.
     _log = Logger()
-    factory: AgentFactory
     agent: Agent
     token: Token
 
@@ -49,10 +45,7 @@ class AgentProtocol(QuickWrites):
         self._session: Session | None = None
         self._outbound: Outbound | None = None
         self._alive: Alive | None = None
-        self.heard_at = self._replaced_at = 0.0
-        self._deaf = False
-        self._backpressure: BackPressure | None = None
-        self._plain: PlainFrames | None = None
+        self._replaced_at = 0.0
 
     # -- what the hub asks of a link --------------------------------------
 
@@ -147,6 +140,8 @@ class AgentProtocol(QuickWrites):
         factory = self.factory
         try:
             self._session = Session(factory.hub, self, factory.clock, factory.limits)
+            self._session.watching = Watching(factory.watchers, self._outbound)
+            self._session.peers = factory.peers
             self._backpressure = BackPressure(self, self._session)
             factory.hub.counts.opened += 1
             self._plain = PlainFrames(self) if factory.shortcuts else None
@@ -183,6 +178,10 @@ class AgentProtocol(QuickWrites):
 
         Cycles would wait for the garbage collector; see :mod:`agentcom.pauses`.
         """
+        try:
+            self._finish()
+        except Exception:
+            self._log.failure("while serving the last frames of a connection")
         self.factory.connections.discard(self)
         self.factory.strangers.discard(self)
         super().connectionLost(reason)
@@ -192,14 +191,6 @@ class AgentProtocol(QuickWrites):
         self._backpressure = None
 
     # -- liveness, on our own clock ---------------------------------------
-
-    def dataReceived(self, data: bytes) -> None:
-        """Any byte is a sign of life."""
-        self.heard_at = self.factory.clock.seconds()
-        rest = data if self._plain is None else self._plain.take(data)
-        if rest:
-            # Autobahn's own method formats a log line for each read, told or not.
-            self._dataReceived(rest)
 
     def onPing(self, payload: bytes) -> None:
         """Answer, unless the peer does not read: pongs cannot be held."""

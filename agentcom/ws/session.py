@@ -34,9 +34,11 @@ from agentcom.hub.link import Link
 from agentcom.wire import frames
 from agentcom.wire.codec import encode
 from agentcom.wire.frames import ref_of
-from agentcom.ws import channels, messaging
+from agentcom.ws import channels, messaging, watching
+from agentcom.ws.peers import Peers
 from agentcom.ws.reading import read, with_ref
 from agentcom.ws.submitting import Submissions
+from agentcom.ws.watching import Watching
 
 BAD_BEHAVIOUR = 1008
 INTERNAL = 1011
@@ -74,6 +76,8 @@ class Session:
 
     :param limits: told in ``identified``.
     :ivar line: the connection.
+    :ivar watching: what it follows of the events.
+    :ivar peers: hears of refusals.
     :ivar replaced: a newer connection of the same agent is there; only
         reports still count on this one.
     """
@@ -88,7 +92,9 @@ class Session:
         "hub",
         "identified",
         "line",
+        "peers",
         "replaced",
+        "watching",
     )
     log = Logger()
 
@@ -104,6 +110,8 @@ class Session:
         self._submissions = Submissions(hub, limits.max_task_bytes, line.send)
         self.identified = False
         self.replaced = False
+        self.watching: Watching | None = None
+        self.peers: Peers | None = None
 
     @property
     def behind(self) -> bool:
@@ -243,7 +251,9 @@ class Session:
         if isinstance(frame, frames.TaskSubmit):
             told["message_type"] = "task_submit"
         self._tell(error, told)
-        if isinstance(error, (AlreadyIdentified, ValidationFailed)):
+        if isinstance(frame, frames.Identify) and self.peers is not None:
+            self.peers.refused(self.line, frame.agent_id, error)
+        if isinstance(error, (AlreadyIdentified, InvalidToken, ValidationFailed)):
             self._count_bad()
 
     def _is_bad(self, error: AgentComError) -> None:
@@ -277,5 +287,6 @@ _STEPS: dict[type, Callable[[Session, Any, bytes], None]] = {
     **dict.fromkeys(frames.REPORTS, Session._report),
     **channels.STEPS,
     **messaging.STEPS,
+    **watching.STEPS,
 }
 """What is done with each frame but ``identify``."""

@@ -19,6 +19,7 @@ from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 
 from agentcom.wire.codec import is_utf8
+from agentcom.ws.quiet import Quiet
 
 TEXT, FINAL, MASKED = 0x01, 0x80, 0x80
 SHORT, MEDIUM = 125, 65_535
@@ -41,6 +42,8 @@ def with_options(protocol: type, factory: Any) -> type:
 
 class QuickWrites(WebSocketServerProtocol):
     """Autobahn's protocol with quick writes, and an end that leaves no cycles."""
+
+    log = Quiet()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """Autobahn keeps the transport, and two Deferreds whose result is itself."""
@@ -71,17 +74,18 @@ class PlainFrames:
     """The shortcut of one connection, between its transport and Autobahn.
 
     :param protocol: Autobahn's; its frame state is looked at, and nothing else.
+    :ivar kept: the beginning of a frame that has not come whole.
     """
 
     def __init__(self, protocol: Any) -> None:
         self._protocol = protocol
-        self._kept = b""
+        self.kept = b""
 
     def take(self, data: bytes) -> bytes:
         """Hand over whole plain frames; gives what Autobahn must see."""
         protocol = self._protocol
-        if self._kept:
-            data, self._kept = self._kept + data, b""
+        if self.kept:
+            data, self.kept = self.kept + data, b""
         if protocol.state != WebSocketProtocol.STATE_OPEN:
             return data
         if protocol.data or protocol.inside_message or protocol.current_frame is not None:
@@ -89,14 +93,14 @@ class PlainFrames:
             return data
         taken, goes_on = take_text(data, protocol.maxFramePayloadSize, self._received)
         if goes_on:
-            self._kept = data[taken:]
+            self.kept = data[taken:]
             return b""
         return data[taken:]
 
     def _received(self, payload: bytes) -> int:
         protocol = self._protocol
         protocol.onMessage(payload, False)
-        if protocol.state != WebSocketProtocol.STATE_OPEN:
+        if protocol.is_spent() or protocol.state != WebSocketProtocol.STATE_OPEN:
             return -1
         limit: int = protocol.maxFramePayloadSize
         return limit

@@ -49,12 +49,13 @@ class Submissions:
         :param token: the one that identified.
         :param size: bytes of the frame.
         :param refuse: tells that it is refused later on.
-        :raises AgentComError: it is refused at once.
+        :raises AgentComError: it is refused at once, also because there is too much to do.
         """
         if not token.allows(SUBMIT):
             raise Forbidden(SUBMIT)
         if size > self._max_task:
             raise too_large(self._max_task, "metadata")
+        self._hub.load.check_frame()
 
         def done(task: Task) -> None:
             self.under_way -= 1

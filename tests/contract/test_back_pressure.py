@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from agentcom.hub.hub import BACKLOG, FANOUT_BYTES
+from agentcom.hub.load import BACKLOG, FANOUT_BYTES
 from agentcom.store.interface import PAGE_BYTES, Unit
 from agentcom.testing import MemoryHub
 from tests.contract.helpers import held_back

@@ -158,7 +158,8 @@ class NeedsTests(ExplainTests):
         self.assertEqual(
             told["summary"],
             "It waits: none of the 3 connected agents fits it"
-            " (label: 3, capability: 1, no_slots: 1).",
+            " (3 do not satisfy the label os=linux, 2 do not satisfy the label zone in eu,"
+            " 1 does not satisfy the label zone!=eu, 1 lacks the capability gpu, and 1 more).",
         )
 
 
@@ -187,7 +188,7 @@ class RoomTests(ExplainTests):
         told = self.assert_waits(task_id, ["no_room"], a=["slots"], b=["slots"], c=["capability"])
         self.assert_says(
             told,
-            "It waits: 2 agents fit it, and none can take more now (slots: 2).",
+            "It waits: 2 agents fit it, and none can take more now (2 full).",
             "all of its 2 slots are taken",
         )
 

@@ -136,7 +136,7 @@ class SilenceTests(HubTests):
         mute(agent)
         self.hub.advance(50, step=1)
         agent.transport.write(b"\x81")
-        self.hub.advance(50, step=1)
+        self.hub.advance(20, step=1)
         self.assertIsNone(agent.closed)
 
     def test_one_that_never_answers(self) -> None:

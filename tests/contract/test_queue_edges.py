@@ -237,13 +237,13 @@ class ForgottenEventsTests(HubTests):
         """It goes on behind them, and is told so."""
         watcher = Watcher(self.hub)
         before = len(watcher.events)
-        (stream,) = self.hub.parts.streams._streams
-        stream.pauseProducing()
+        (watch,) = self.hub.parts.factory.watchers._watches
+        watch.pause()
         agent = self.hub.agent("a")
         task_id = enqueue(self.hub)
         agent.say("task_complete", task_id=task_id)
         self.hub.hub.events.forgotten(self.hub.hub.events.last_seq - 1)
-        stream.resumeProducing()
+        watch.resume()
         self.hub.settle()
         self.assertIn(b"event: gap", watcher._client.received)
         told = [event.get("event", "gap") for event in watcher.events[before:]]

@@ -106,6 +106,22 @@ class TasksTests(CommandTestCase):
         self.assertEqual((len(shown["tasks"]), shown["cursor"]), (150, "two"))
         self.assertIn("limit=50&cursor=one", self.hub.requests[1][0])
 
+    def test_search(self) -> None:
+        """A search goes on over pages without tasks, until the limit or the end."""
+        pages = iter(
+            [
+                {"tasks": [], "cursor": "one", "searched": 20_000},
+                {"tasks": [TASK], "cursor": "two", "searched": 20_000},
+                {"tasks": [], "cursor": None, "searched": 5},
+            ]
+        )
+        self.hub.answers["GET /api/tasks"] = lambda body: (200, next(pages))
+        shown = json.loads(self.output_of("tasks", "--search", "no space", "--json"))
+        self.assertEqual(len(shown["tasks"]), 1)
+        asked = [path for path, _ in self.hub.requests]
+        self.assertTrue(all("search=no+space" in path for path in asked), asked)
+        self.assertEqual(len(asked), 3)
+
     def test_task(self) -> None:
         """One task is shown with its result and all that happened to it."""
         self.hub.answers["GET /api/tasks/task-1"] = 200, TASK

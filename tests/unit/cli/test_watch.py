@@ -49,6 +49,24 @@ class WatchTests(CommandTestCase):
         self.assertEqual(json.loads(lines[1]), {"event": "gap", "first": "ep:3"})
         self.assertIn("topics=tasks%2Cpresence", self.hub.requests[0][0])
 
+    def test_one_task(self) -> None:
+        """With --task only that task's events are asked for."""
+        self.runtime.script = [self.live(event(1, "a"))]
+        self.output_of("watch", "--task", "task-1")
+        self.assertIn("task_id=task-1", self.hub.requests[0][0])
+
+    def test_why_it_was_cut(self) -> None:
+        """Why the hub cut the stream is told on standard error, and it goes on."""
+        told = b'id: ep:1\nevent: closed\ndata: {"reason": "slow", "cursor": "ep:1"}\n\n'
+        self.runtime.script = [
+            lambda: self.hub.stream(told),
+            self.live(event(2, "b")),
+        ]
+        result = self.invoke("watch", "--json")
+        self.assertIn("not read for too long", result.stderr)
+        self.assertIn("the line to the hub is back", result.stderr)
+        self.assertEqual(json.loads(result.stdout)["cursor"], "ep:2")
+
     def test_restart(self) -> None:
         """A restart is told on standard error and repeats nothing."""
         self.runtime.script = [

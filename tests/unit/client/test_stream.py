@@ -8,7 +8,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.error import ConnectionRefusedError
 from twisted.trial.unittest import SynchronousTestCase
 
-from agentcom.client.errors import HubError, HubUnreachable
+from agentcom.client.errors import ClientError, HubError, HubUnreachable
 from agentcom.client.stream import SILENCE_LIMIT_S, EventStream
 from tests.unit.client.fakes import FakeHub, event, sse, start
 
@@ -106,6 +106,42 @@ class EventStreamTests(SynchronousTestCase):
         self.hub.stream(b'event: gap\nid: ep:2\ndata: {"first": "ep:3"}\n\n' + sse(event(3, "a")))
         self.assertEqual(self.notes.said, ["opened", ("gap", "ep:3"), "ep:3"])
         stream.stop()
+
+    def closed(self, reason: str) -> None:
+        """The hub ends the newest stream."""
+        told = b'{"reason":"%s","cursor":"ep:7"}' % reason.encode()
+        self.hub.stream(b"id: ep:7\nevent: closed\ndata: %s\n\n" % told)
+
+    def test_cut_as_slow(self) -> None:
+        """A stream that was cut because it was slow is resumed at once."""
+        stream, running = self.begin()
+        self.closed("slow")
+        self.assertEqual(self.notes.said, ["opened", "lost", "opened"])
+        self.assertTrue(self.hub.requests[1][0].endswith("after=ep%3A7"))
+        stream.stop()
+        self.successResultOf(running)
+
+    def test_hub_says_that_it_stops(self) -> None:
+        """A hub that stops, or ends it for a reason that is not known, is tried again later."""
+        stream, _ = self.begin()
+        for reason in ("hub_stopping", "a_new_reason"):
+            seen = len(self.hub.requests)
+            self.closed(reason)
+            self.assertEqual((self.notes.said[-1], len(self.hub.requests)), ("lost", seen))
+            self.wait()
+            self.assertTrue(self.hub.requests[seen][0].endswith("after=ep%3A7"))
+        stream.stop()
+
+    def test_ended_for_good(self) -> None:
+        """A stream whose token has ended is over, and says why."""
+        for reason, told in (
+            ("token_revoked", "the token was revoked"),
+            ("token_expired", "the token has expired"),
+            ("session_ended", "the session has ended"),
+        ):
+            _, running = self.begin()
+            self.closed(reason)
+            self.assertIn(told, str(self.failureResultOf(running, ClientError).value))
 
     def test_hub_is_away(self) -> None:
         """A hub that is not there is tried until it is, and the loss is told once."""

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from agentcom.http.events import ALIVE_S
+from agentcom.core.tokens import SUBMIT
+from agentcom.http.events import ALIVE_S, HANG_UP_S, SLOW_S
+from agentcom.hub import watching
 from agentcom.testing import HttpClient, MemoryHub
-from tests.unit.http.support import HttpCase, chunked
+from tests.unit.http.support import HttpCase, answer_of, chunked
 
 
 class Feed:
@@ -16,6 +18,11 @@ class Feed:
     def __init__(self, case: HttpCase, query: str = "", **more: Any) -> None:
         self.client: HttpClient = case.begin("GET", "/api/events" + query, **more)
         self._pump = case.hub._pumps[-1]
+
+    @property
+    def channel(self) -> Any:
+        """The HTTP channel that serves it."""
+        return self._pump.serverIO.protocol
 
     def stall(self) -> None:
         """The client's socket is full: the transport tells the channel."""
@@ -60,6 +67,12 @@ class Feed:
         return [block["event"] for block in self.blocks]
 
     @property
+    def closed(self) -> Any:
+        """What the last event says of the end."""
+        assert self.names[-1] == "closed", self.names[-3:]
+        return json.loads(self.blocks[-1]["data"])
+
+    @property
     def comments(self) -> int:
         return sum(line.startswith(":") for line in self.text.split("\n"))
 
@@ -69,12 +82,13 @@ class StreamCase(HttpCase):
         super().setUp()
         self.worker = self.hub.agent("w")
         self.epoch = self.hub.hub.events.epoch
+        self.watchers = self.hub.parts.factory.watchers
 
     def last(self) -> int:
         return self.hub.hub.events.last_seq
 
     def streams(self) -> int:
-        return len(self.hub.parts.streams._streams)
+        return self.watchers.open_streams().get("sse", 0)
 
 
 class CursorTests(StreamCase):
@@ -332,7 +346,7 @@ class GoingOnTests(StreamCase):
     def test_hub_stops(self) -> None:
         """A hub that stops ends the streams properly."""
         feed = Feed(self)
-        self.hub.parts.streams.stop()
+        self.watchers.stop()
         self.hub.settle()
         self.assertEqual(self.streams(), 0)
         self.assertTrue(feed.client.received.endswith(b"0\r\n\r\n"))
@@ -343,3 +357,146 @@ class GoingOnTests(StreamCase):
         self.assertIn(b" 200 ", client.received)
         self.assertEqual(client.received.partition(b"\r\n\r\n")[2], b"")
         self.assertEqual(self.streams(), 0)
+
+
+class EndTests(StreamCase):
+    """How the hub ends a stream, and what its client learns of it."""
+
+    def cut(self, reason: str) -> int:
+        return self.hub.hub.counts.watchers_cut[reason]
+
+    def test_takes_nothing(self) -> None:
+        """A client that takes nothing for a minute is told why it is cut, and can resume."""
+        feed = Feed(self)
+        self.hub.push("w")
+        seen = self.last()
+        feed.stall()
+        self.hub.push("w")
+        self.hub.advance(SLOW_S - 1)
+        self.assertEqual(self.streams(), 1)
+        self.hub.advance(2)
+        self.assertEqual((self.streams(), self.cut("slow")), (0, 1))
+        feed.go_on()
+        self.hub.settle()
+        cursor = f"{self.epoch}:{seen}"
+        self.assertEqual(feed.closed, {"reason": "slow", "cursor": cursor})
+        self.assertEqual(feed.blocks[-1]["id"], cursor)
+        self.assertEqual(
+            Feed(self, f"?after={cursor}").ids,
+            [f"{self.epoch}:{n}" for n in range(seen + 1, self.last() + 1)],
+        )
+
+    def test_slow_but_reading(self) -> None:
+        """A client that takes a little in each minute stays."""
+        feed = Feed(self)
+        for _ in range(4):
+            feed.stall()
+            self.hub.advance(SLOW_S - 1, step=10)
+            feed.go_on()
+            self.hub.push("w")
+        self.assertEqual(self.streams(), 1)
+        self.assertEqual(feed.names.count("task_assigned"), 4)
+
+    def test_line_of_a_slow_client(self) -> None:
+        """The line of a client that does not even take the end is dropped."""
+        feed = Feed(self)
+        dropped: list[str] = []
+        channel: Any = feed.channel
+        channel.transport.abortConnection = lambda: dropped.append("dropped")
+        feed.stall()
+        self.hub.advance(SLOW_S + HANG_UP_S - 1)
+        self.assertEqual(dropped, [])
+        self.hub.advance(2)
+        self.assertEqual(dropped, ["dropped"])
+
+    def test_token_is_revoked(self) -> None:
+        """The end of a token is told as the reason."""
+        feed = Feed(self, token=self.hub.token("v"))
+        self.hub.request("DELETE", "/admin/tokens/v")
+        self.hub.settle()
+        cursor = f"{self.epoch}:{self.last()}"
+        self.assertEqual(feed.closed, {"reason": "token_revoked", "cursor": cursor})
+        self.assertEqual(self.cut("token_revoked"), 1)
+
+    def test_token_ends_at_the_beginning(self) -> None:
+        """A token that is revoked while the beginning is looked up opens no stream."""
+        token = self.hub.token("v")
+        self.reads.holding = True
+        client = self.begin("GET", "/api/events?after=1", token=token)
+        self.hub.request("DELETE", "/admin/tokens/v")
+        self.hub.settle()
+        self.reads.release()
+        self.hub.settle()
+        answer = answer_of(client)
+        assert answer is not None
+        self.assertEqual((answer.status, self.streams()), (401, 0))
+
+    def test_token_expires(self) -> None:
+        """So is its expiry, within seconds."""
+        made: list[Any] = []
+        self.hub.hub.auth.create("v", (SUBMIT,), self.hub.hub.now() + 10_000).addCallback(
+            made.append
+        )
+        self.hub.settle()
+        feed = Feed(self, token=made[0][0])
+        self.hub.advance(9)
+        self.assertEqual(self.streams(), 1)
+        self.hub.advance(3)
+        self.assertEqual(feed.closed["reason"], "token_expired")
+
+    def test_hub_stops(self) -> None:
+        """A hub that stops says so, and where to go on."""
+        feed = Feed(self)
+        self.watchers.stop()
+        self.hub.settle()
+        cursor = f"{self.epoch}:{self.last()}"
+        self.assertEqual(feed.closed, {"reason": "hub_stopping", "cursor": cursor})
+
+    def test_room(self) -> None:
+        """With one token 100 streams are open at a time, in all 1 000; one more is refused."""
+        self.assertEqual((watching.WATCHERS, watching.WATCHERS_OF_A_TOKEN), (1_000, 100))
+        self.patch(watching, "WATCHERS", 4)
+        self.patch(watching, "WATCHERS_OF_A_TOKEN", 3)
+        mine = [Feed(self) for _ in range(3)]
+        answer = self.get("/api/events")
+        self.answers(answer, 503, error="too_many_watchers", retry_after_ms=5_000)
+        self.assertEqual(answer.headers["retry-after"], "5")
+        token = self.hub.token("v")
+        Feed(self, token=token)
+        answer = self.get("/api/events", token=token)
+        self.answers(answer, 503, error="too_many_watchers")
+        mine[0].client.transport.loseConnection()
+        self.hub.settle()
+        Feed(self, token=token)
+        self.assertEqual(self.streams(), 4)
+
+
+class TaskTests(StreamCase):
+    """The stream of one task."""
+
+    def test_only_its_events(self) -> None:
+        """With a task's id only its events come; the cursor moves on with all."""
+        mine, other = self.hub.push("w"), self.hub.push("w")
+        feed = Feed(self, f"?task_id={mine}&after=0")
+        self.worker.say("task_accepted", task_id=other)
+        self.worker.say("task_accepted", task_id=mine)
+        self.worker.say("task_complete", task_id=mine)
+        names = ["task_submitted", "task_assigned", "task_accepted", "task_complete"]
+        self.assertEqual(feed.names, names)
+        self.assertEqual(Feed(self, f"?task_id={mine}&topics=presence&after=0").names, [])
+
+    def test_told_where_it_is(self) -> None:
+        """Where nothing that happens is for it, a client is told its cursor all the same."""
+        feed = Feed(self, "?task_id=task-x")
+        self.hub.push("w")
+        self.hub.advance(ALIVE_S)
+        self.assertEqual(feed.blocks, [])
+        self.assertEqual(feed._all_blocks[-1], {"id": f"{self.epoch}:{self.last()}"})
+        told = len(feed._all_blocks)
+        self.hub.advance(4 * ALIVE_S)
+        self.assertEqual(len(feed._all_blocks), told)
+
+    def test_an_id_that_is_too_long(self) -> None:
+        """An id that no task can have is refused."""
+        answer = self.get("/api/events?task_id=" + "x" * 129)
+        self.assertEqual(self.wrong_fields(answer), [("task_id", "invalid_value")])

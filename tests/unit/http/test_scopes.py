@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.web.test.requesthelper import DummyRequest
 
-from agentcom.core.tokens import ADMIN, AGENT, DEFAULT_SCOPES, ENROLL, SCOPES, SUBMIT
+from agentcom.core.tokens import ADMIN, AGENT, ANY, DEFAULT_SCOPES, ENROLL, SCOPES, SUBMIT
 from agentcom.errors import Forbidden, Unauthorized
 from agentcom.http.route import Answer, Route
 from tests.unit.http.support import HttpCase
@@ -58,11 +58,19 @@ NEEDS: dict[tuple[str, str], str | None] = {
     ("GET", "/api/threads/<message_id>/replies"): AGENT,
     ("GET", "/api/mailbox/<agent_id>"): AGENT,
     ("POST", "/api/mailbox/<agent_id>/ack"): AGENT,
+    ("POST", "/api/session"): None,
+    ("GET", "/api/session"): ANY,
+    ("DELETE", "/api/session"): ANY,
     ("GET", "/api/events"): SUBMIT,
+    ("GET", "/api/stats/series"): SUBMIT,
+    ("GET", "/openapi.json"): None,
+    ("GET", "/docs/api"): None,
+    ("GET", "/docs/reference.css"): None,
     ("GET", "/metrics"): None,
     ("GET", "/"): None,
     ("GET", "/dashboard"): None,
     ("GET", "/dashboard/<name>"): None,
+    ("GET", "/dashboard/<folder>/<name>"): None,
 }
 
 
@@ -125,7 +133,7 @@ class ScopeTests(HttpCase):
             token = self.hub.token(f"only-{scope}", (scope,))
             for route, needed in self.routes():
                 status = self.call(route, token, own=f"only-{scope}")
-                if needed in (None, scope) or scope == ADMIN:
+                if needed in (None, ANY, scope) or scope == ADMIN:
                     self.assertNotIn(status, (401, 403), (route.path, scope))
                 else:
                     self.assertEqual(status, 403, (route.path, scope))
@@ -134,7 +142,7 @@ class ScopeTests(HttpCase):
         """A 403 says which scope it takes."""
         token = self.hub.token("none", (ENROLL,))
         for route, needed in self.routes():
-            if needed in (None, ENROLL):
+            if needed in (None, ANY, ENROLL):
                 continue
             path = route.path.replace("<", "").replace(">", "")
             answer = self.hub.request(route.method, path, b"", token=token)

@@ -71,6 +71,25 @@ class ReadingTests(TaskCase):
             found = self.pages(f"/api/tasks?limit={limit}", "tasks")
             self.assertEqual([t["id"] for t in found], pushed[::-1], limit)
 
+    def test_search(self) -> None:
+        """A text finds tasks, and the answer says how many were looked at."""
+        self.hub.agent("v")
+        first, second = self.hub.push("w"), self.hub.push("v")
+        body = self.answers(self.get("/api/tasks?search=V"), 200, searched=2, cursor=None)
+        self.assertEqual([task["id"] for task in body["tasks"]], [second])
+        self.assertEqual(self.ids(f"?search={first}&agent_id=w"), [first])
+        self.assertEqual(self.ids(f"?search={first}&agent_id=v"), [])
+        self.assertEqual(self.ids("?search="), [second, first])
+        self.answers(self.get("/api/tasks/dead-letter?search=v"), 200, tasks=[], searched=0)
+        self.assertNotIn("searched", self.get("/api/tasks").body)
+
+    def test_searches_that_are_refused(self) -> None:
+        """A text is of 256 characters at the most, and UTF-8."""
+        self.assertEqual(self.ids("?search=" + "x" * 256), [])
+        for text in ("x" * 257, "%ff"):
+            answer = self.get("/api/tasks?search=" + text)
+            self.assertEqual(self.wrong_fields(answer), [("search", "invalid_value")])
+
     def test_filters(self) -> None:
         """Filters narrow the list, alone and together."""
         self.hub.agent("v")

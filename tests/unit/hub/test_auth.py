@@ -9,33 +9,39 @@ from typing import Any
 from twisted.internet.defer import Deferred, maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
-from agentcom.core.ids import Ids
+from agentcom.core.ids import Ids, hash_token
 from agentcom.core.tokens import ADMIN, DEFAULT_SCOPES, ENROLL, SCOPES, Token, mint
 from agentcom.errors import Forbidden, TokenNotFound, Unauthorized
 from agentcom.hub.auth import Auth
+from agentcom.hub.revocation import TOKEN_EXPIRED, TOKEN_REVOKED, Ended
 from agentcom.store.interface import Unit
 from tests.unit.store.support import Held, make_clock, memory_store
 
 
 class Late:
-    """Reads at once, and tells what it read when the test says so."""
+    """Reads at once, and tells what it read when the test says so; or, where it is queued,
+    reads only then."""
 
     def __init__(self) -> None:
-        self.late = False
-        self.waiting: list[tuple[Deferred[Any], Any]] = []
+        self.late = self.queued = False
+        self.waiting: list[tuple[Deferred[Any], Callable[[], Any]]] = []
 
     def __call__(self, work: Callable[[], Any]) -> Deferred[Any]:
-        if not self.late:
+        if not self.late and not self.queued:
             return maybeDeferred(work)
         told: Deferred[Any] = Deferred()
-        self.waiting.append((told, work()))
+        if self.late:
+            found = work()
+            self.waiting.append((told, lambda: found))
+        else:
+            self.waiting.append((told, work))
         return told
 
     def release(self) -> None:
-        self.late = False
-        for told, result in self.waiting:
-            told.callback(result)
-        self.waiting.clear()
+        self.late = self.queued = False
+        waiting, self.waiting = self.waiting, []
+        for told, result in waiting:
+            told.callback(result())
 
 
 class AuthTests(SynchronousTestCase):
@@ -43,18 +49,23 @@ class AuthTests(SynchronousTestCase):
 
     def setUp(self) -> None:
         self.clock = make_clock()
+        self.ahead_s = 0
         self.commits = Held()
         self.reads = Late()
         self.store = memory_store(self.clock, commits=self.commits, reads=self.reads)
         self.addCleanup(self.store.close)
         self.ids = Ids(random.Random(3).randbytes)
-        self.revoked: list[tuple[str, bool]] = []
-        self.auth = Auth(
-            self.store,
-            [],
-            self.ids,
-            lambda: int(self.clock.seconds() * 1000),
-            lambda token, last: self.revoked.append((token.agent_id, last)),
+        self.ended: list[Ended] = []
+        self.auth = self.make_auth()
+
+    def now(self) -> int:
+        return int((self.clock.seconds() + self.ahead_s) * 1000)
+
+    def make_auth(self) -> Auth:
+        """What a hub has when it starts on the store."""
+        loaded = self.store.load()
+        return Auth(
+            self.store, loaded.tokens, loaded.sessions, self.ids, self.now, self.ended.append
         )
 
     def settle(self) -> None:
@@ -124,7 +135,8 @@ class AuthTests(SynchronousTestCase):
         self.assertEqual(self.successResultOf(gone), 2)
         self.assertEqual([self.auth.verify(s) for s in secrets], [None, None])
         self.assertIsNotNone(self.auth.verify(other))
-        self.assertEqual(self.revoked, [("w", True)] * 2)
+        hashes = frozenset(map(hash_token, secrets))
+        self.assertEqual(self.ended, [Ended(TOKEN_REVOKED, hashes, agent_id="w")])
         self.assertTrue(self.auth.knows("w"))
         self.assertEqual(len([t for t in self.store.load().tokens if t.revoked_at]), 2)
 
@@ -144,13 +156,96 @@ class AuthTests(SynchronousTestCase):
         self.settle()
         self.assertIsNotNone(self.auth.verify(self.successResultOf(made)[0]))
 
+    def test_expiry_is_told(self) -> None:
+        """What expires is told once, in one word for all that expire together, and no revoked
+        one among them."""
+        now = self.now()
+        secrets = [self.create("w", DEFAULT_SCOPES, now + ms) for ms in (1_500, 500, 900, 700)]
+        self.create("x")
+        revoked = self.create("y", DEFAULT_SCOPES, now + 600)
+        self.auth.revoke("y")
+        self.settle()
+        self.ended.clear()
+        self.auth.tick()
+        self.assertEqual(self.ended, [])
+        self.clock.advance(1)
+        self.auth.tick()
+        hashes = frozenset(map(hash_token, secrets[1:]))
+        self.assertEqual(self.ended, [Ended(TOKEN_EXPIRED, hashes)])
+        self.assertNotIn(hash_token(revoked), self.ended[0].tokens)
+        self.auth.tick()
+        self.assertEqual(len(self.ended), 1)
+        self.clock.advance(1)
+        self.auth.tick()
+        self.assertEqual(
+            self.ended[1:], [Ended(TOKEN_EXPIRED, frozenset({hash_token(secrets[0])}))]
+        )
+
+    def test_expiry_after_a_restart(self) -> None:
+        """A token that expires after a restart is told, too."""
+        secret = self.create("w", DEFAULT_SCOPES, self.now() + 5_000)
+        again = self.make_auth()
+        self.clock.advance(5)
+        again.tick()
+        self.assertEqual(self.ended, [Ended(TOKEN_EXPIRED, frozenset({hash_token(secret)}))])
+
+    def test_expired_before_a_restart(self) -> None:
+        """What had expired before is no news."""
+        self.create("w", DEFAULT_SCOPES, self.now() + 5_000)
+        self.clock.advance(5)
+        again = self.make_auth()
+        again.tick()
+        self.assertEqual(self.ended, [])
+
+    def test_clock_ahead_for_a_while(self) -> None:
+        """What expired by a clock that ran ahead, and is good since that was set back, is told
+        again when it expires; once, and without what was revoked meanwhile."""
+        expires_at = self.now() + 600_000
+        secret = self.create("w", DEFAULT_SCOPES, expires_at)
+        self.create("y", DEFAULT_SCOPES, expires_at)
+        self.create("old", DEFAULT_SCOPES, self.now() + 1_000)
+        # Good again for a moment, which no tick sees: it may be used in that.
+        moment = self.create("z", DEFAULT_SCOPES, self.now() + 59_500)
+        self.ahead_s = 3_600
+        self.auth.tick()
+        self.assertEqual([len(ended.tokens) for ended in self.ended], [4])
+        self.clock.advance(59)
+        self.ahead_s = 0
+        self.assertIsNotNone(self.auth.verify(moment))
+        self.clock.advance(1)
+        self.assertIsNotNone(self.auth.verify(secret))
+        self.auth.revoke("y")
+        self.settle()
+        self.ended.clear()
+        self.auth.tick()
+        self.auth.tick()
+        self.assertEqual(self.ended, [Ended(TOKEN_EXPIRED, frozenset({hash_token(moment)}))])
+        self.clock.advance(539)
+        self.auth.tick()
+        self.assertEqual(len(self.ended), 1)
+        self.clock.advance(1)
+        self.auth.tick()
+        self.auth.tick()
+        self.assertEqual(self.ended[1:], [Ended(TOKEN_EXPIRED, frozenset({hash_token(secret)}))])
+
+    def test_started_while_the_clock_was_ahead(self) -> None:
+        """The same holds for what had expired by the clock with which the hub started."""
+        secret = self.create("w", DEFAULT_SCOPES, self.now() + 600_000)
+        self.ahead_s = 3_600
+        again = self.make_auth()
+        self.ahead_s = 0
+        again.tick()
+        self.assertEqual(self.ended, [])
+        self.clock.advance(600)
+        again.tick()
+        self.assertEqual(self.ended, [Ended(TOKEN_EXPIRED, frozenset({hash_token(secret)}))])
+
     def test_restart(self) -> None:
         """After a restart good tokens are good and revoked ones are not."""
         good, bad = self.create("good"), self.create("bad")
         self.auth.revoke("bad")
         self.settle()
-        tokens = self.store.load().tokens
-        again = Auth(self.store, tokens, self.ids, lambda: 0, lambda token, last: None)
+        again = self.make_auth()
         self.assertIsNotNone(again.verify(good))
         self.assertIsNone(again.verify(bad))
         self.assertTrue(again.knows("bad"))
@@ -189,7 +284,7 @@ class AuthTests(SynchronousTestCase):
         held.error = OSError("disk")
         broken = memory_store(self.clock, reads=held)
         self.addCleanup(broken.close)
-        auth = Auth(broken, [], self.ids, lambda: 0, lambda token, last: None)
+        auth = Auth(broken, [], [], self.ids, lambda: 0, self.ended.append)
         auth.reload()
         self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
         self.auth.reload()

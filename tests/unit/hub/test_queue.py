@@ -259,6 +259,34 @@ class CountTests(QueueCase):
         self.assertNotIn("b", self.queue)
         self.assertIs(self.queue.group_of("a"), self.group)
 
+    def test_oldest(self) -> None:
+        """The oldest ready task is found in whatever group, lane and rank it is."""
+        self.assertIsNone(self.queue.oldest())
+        other = self.new_group("a")
+        self.add("delayed", 10, ready_at=5_000)
+        self.assertIsNone(self.queue.oldest())
+        self.add("c", 300)
+        self.add("d", 400, "t", priority=Priority.URGENT)
+        self.add("b", 200, "t", priority=Priority.LOW)
+        self.add("a", 100, group=other)
+        self.assertEqual(self.queue.oldest(), 100)
+        for task_id, left in (("a", 200), ("b", 300), ("d", 300), ("c", None)):
+            self.queue.remove(task_id, served=True)
+            self.assertEqual(self.queue.oldest(), left, task_id)
+        self.queue.ripen(5_000)
+        self.assertEqual(self.queue.oldest(), 10)
+
+    def test_oldest_after_one_was_set_aside(self) -> None:
+        """One that is kept back is passed over, and is not forgotten."""
+        for n in range(5):
+            self.add(str(n), n)
+        self.queue.set_aside("0", 9_000)
+        self.queue.remove("1", served=False)
+        self.assertEqual(self.queue.oldest(), 2)
+        self.queue.ripen(9_000)
+        self.assertEqual(self.queue.oldest(), 0)
+        self.assertEqual(self.serve_all(), ["0", "2", "3", "4"])
+
     def test_some_of(self) -> None:
         """Some ready tasks of a group can be named, as many as are asked for."""
         for n in range(5):

@@ -12,6 +12,7 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import formatEvent, globalLogPublisher
+from twisted.python.threadpool import ThreadPool
 from twisted.test.iosim import FakeTransport, IOPump, connect
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -104,7 +105,7 @@ class ServiceCase(SynchronousTestCase):
             if service.running:
                 self.stop(service)
             # After a test that failed while it stopped: its threads would keep the process.
-            for pool in service._pools:
+            for pool in pools_of(service):
                 pool.stop()
             # A hub sets aside what there is when it starts; tests do not.
             service._pauses.stop()
@@ -151,7 +152,7 @@ class ServiceCase(SynchronousTestCase):
             busy = any(moved) or due or turned or self._threads_work()
 
     def _threads_work(self) -> bool:
-        teams = [pool._team.statistics() for s in self._services for pool in s._pools]
+        teams = [pool._team.statistics() for s in self._services for pool in pools_of(s)]
         return any(team.busyWorkerCount or team.backloggedWorkCount for team in teams)
 
     def until(self, done: Callable[[], object]) -> None:
@@ -214,3 +215,8 @@ class ServiceCase(SynchronousTestCase):
         agent.say("identify", agent_id=agent_id, token=token)
         self.until(lambda: agent.of("identified"))
         return agent
+
+
+def pools_of(service: HubService) -> list[ThreadPool]:
+    """The threads of a service, while its files are open."""
+    return [] if service._disk is None else service._disk.pools

@@ -78,6 +78,51 @@ class GoodOptionsTests(OptionsCase):
             ),
         )
 
+    def test_public_url(self) -> None:
+        """The public address is an origin, written as browsers write it."""
+        for text, meant in {
+            "https://hub.example": "https://hub.example",
+            "HTTPS://Hub.Example/": "https://hub.example",
+            "https://hub.example:443": "https://hub.example",
+            "http://hub:80/": "http://hub",
+            "http://10.0.0.7:4000": "http://10.0.0.7:4000",
+            "https://[2001:DB8::1]:8443": "https://[2001:db8::1]:8443",
+        }.items():
+            self.assertEqual(self.parse(f"--public-url={text}").public_url, meant)
+        self.assertIs(self.parse().public_url, None)
+
+    def test_allowed_origins(self) -> None:
+        """Origins of others are named as browsers do, in any case."""
+        config = self.parse(
+            "--allow-origin=https://Tools.example",
+            "--allow-origin=http://localhost:3000",
+            "--allow-origin=http://[::1]:3000",
+            "--allow-origin=chrome-extension://abc",
+        )
+        self.assertEqual(
+            config.allow_origins,
+            (
+                "https://tools.example",
+                "http://localhost:3000",
+                "http://[::1]:3000",
+                "chrome-extension://abc",
+            ),
+        )
+        self.assertEqual(self.parse().allow_origins, ())
+
+    def test_trusted_proxies(self) -> None:
+        """Proxies are addresses, networks and unix sockets, as often as one likes."""
+        config = self.parse(
+            "--trusted-proxy=10.0.0.7", "--trusted-proxy=fd00::7/8", "--trusted-proxy=unix"
+        )
+        self.assertEqual(config.trusted_proxies, ("10.0.0.7/32", "fd00::/8", "unix"))
+        self.assertEqual(self.parse().trusted_proxies, ())
+
+    def test_files_of_endpoints(self) -> None:
+        """What an endpoint names is looked at when it is opened, not before."""
+        listen = "ssl:4443:privateKey=/nowhere/key.pem"
+        self.assertEqual(self.parse(f"--listen={listen}").listen, (listen,))
+
     def test_data_dir(self) -> None:
         """The option comes before ``$AGENTCOM_HOME``, and that before the home."""
         environ = __import__("os").environ
@@ -128,6 +173,25 @@ class BadOptionsTests(OptionsCase):
             "send-buffer": ("", "x", "0", "1KiB"),
             "ping-interval": ("", "x", "0", "nan", "-inf"),
             "silence-limit": ("", "x", "0", "nan"),
+            "listen": ("", "nonsense:1", "tcp", "tcp:x", "tcp:1:nope=2", "x\n" * 99, "haproxy:x:1"),
+            "public-url": (
+                "",
+                "hub",
+                "hub:4000",
+                "ftp://hub",
+                "https://",
+                "https://hub/path",
+                "https://me@hub",
+                "https://hub?x",
+                "https://hub#x",
+                "https://hub:x",
+                "https://hub:99999",
+                "https://h ub",
+                "https://[::1",
+                "https://hub\r\nx: y",
+            ),
+            "allow-origin": ("", "*", "null", "x", "https://", "https://a/", "https://a b", "//a"),
+            "trusted-proxy": ("", "x", "10.0.0.0/33", "10.0.0.1:80", "unix:/run", "9" * 5_000),
             "database": ("x", "sqlite:", "sqlite://", "sqlite:///", "mysql://h/d", "sqlite://["),
         }.items():
             for value in values:

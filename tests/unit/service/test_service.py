@@ -105,7 +105,7 @@ class StartTests(ServiceCase):
         """Each start is an event of the log."""
         for starts in (1, 2):
             service = self.started()
-            self.until(lambda service=service: not service._store._commits.busy)  # type: ignore[union-attr]
+            self.until(lambda service=service: not service._disk.store._commits.busy)  # type: ignore[union-attr]
             self.stop(service)
             with sqlite3.connect(self.folder / "agentcom.db") as db:
                 rows = db.execute("SELECT seq FROM events WHERE event = 'hub_started'").fetchall()
@@ -286,7 +286,7 @@ class StopTests(ServiceCase):
     def test_gives_up(self) -> None:
         """When the disk has failed for a minute the process is told to end, once."""
         service = self.started()
-        self.until(lambda: not service._store._commits.busy)  # type: ignore[union-attr]
+        self.until(lambda: not service._disk.store._commits.busy)  # type: ignore[union-attr]
         other = self.hold_up()
         self.begin(service, "POST", "/admin/tokens", b'{"agent_id":"x"}')
         self.pass_time(1)

@@ -98,4 +98,4 @@ class StuckStopTests(ServiceCase):
             self.reactor.advance(0.05)
             self.reactor.turn(0.01)
         self.assertEqual((outcome, self.unclean), ([None], 0))
-        self.assertEqual(service._pools, [])
+        self.assertIsNone(service._disk)

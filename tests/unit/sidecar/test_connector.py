@@ -64,6 +64,12 @@ class JudgeTests(SynchronousTestCase):
             self.judge(code=4003, renewable=True)
         self.assertIn("agentcom token create bot", str(caught.exception))
 
+    def test_expired(self) -> None:
+        """A token that expires on an open line is made anew, or asked for until it is good."""
+        self.assertTrue(self.judge(code=4003, reason="token expired", renewable=True).renew)
+        later = self.judge(code=4003, reason="token expired", retry_after_s=7.0)
+        self.assertEqual((later.why, later.at_least_s), ("the token of bot has expired", 7.0))
+
     def test_refused_at_first(self) -> None:
         """A token that was never good is told, and no more is tried."""
         for code, told in (

@@ -73,6 +73,8 @@ FROM_AGENT: dict[str, dict[str, Any]] = {
     },
     "channel_history": {"channel": "c", "limit": 5, "since": 3},
     "list_channels": {},
+    "watch": {"after": "e:1", "topics": ["tasks", "presence"], "task_id": "t"},
+    "unwatch": {},
     "task_accepted": REPORT,
     "task_progress": {
         **REPORT,

@@ -1,0 +1,36 @@
+"""What is measured of a running hub, put together; nothing rests on it."""
+
+from __future__ import annotations
+
+from twisted.internet.interfaces import IReactorTime
+
+from agentcom.hub.hub import Hub
+from agentcom.hub.looplag import LoopLag
+from agentcom.hub.series import Series, Sizes
+from agentcom.hub.timings import Timings
+from agentcom.hub.totals import Totals
+
+
+class Measures:
+    """Follows one hub.
+
+    To be made before the hub starts: what it loaded is not new.
+
+    :ivar started_at: Unix milliseconds.
+    :ivar totals: ended tasks.
+    :ivar lag: to be started where there is a real reactor.
+    """
+
+    def __init__(self, hub: Hub, clock: IReactorTime) -> None:
+        self._hub = hub
+        self.started_at = hub.now()
+        self.timings = Timings()
+        self.series = Series(self.timings, self._sizes, clock.seconds)
+        self.lag = LoopLag(clock)
+        self.totals = totals = Totals(hub.store, hub.ledger, self.timings, clock)
+        hub.ledger.on_move(self.timings.follow)
+        for tick in (self.series.tick, totals.tick):
+            hub.agenda.every_tick(tick)
+
+    def _sizes(self) -> Sizes:
+        return Sizes(len(self._hub.dispatch.queue), len(self._hub.roster))
