@@ -7,6 +7,7 @@ answers what was received before the lines are closed (PROTOCOL.md section 1).
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
@@ -225,5 +226,7 @@ def _endpoint(reactor: Any, text: str) -> Any:
 def _cannot_listen(text: str, error: BaseException | None) -> str:
     if isinstance(error, CannotListenError):
         reason = getattr(error.socketError, "strerror", None) or error.socketError
-        return f"cannot listen on {text}: {reason}"
+        taken = getattr(error.socketError, "errno", None) == errno.EADDRINUSE
+        hint = "; end what uses it, or choose another with --listen" if taken else ""
+        return f"cannot listen on {text}: {reason}{hint}"
     return f"cannot listen on {text}: {error}"

@@ -59,5 +59,6 @@ def restore(ctx: click.Context, file: Path, as_json: bool) -> None:
     if done.held:
         click.echo(f"Agents had {tasks(done.held)}: begun anew when they are back.")
     click.echo("Tokens that were revoked since the backup are good again: revoke them again.")
+    click.echo("Tokens that were made since are unknown, and browsers must sign in again.")
     if done.kept is None and not (data_dir / ADMIN_TOKEN).exists():
         click.echo(f"For an admin token: agentcom token create --admin --data-dir {data_dir}")
