@@ -142,19 +142,19 @@ class FirstTokenTests(ProcessTestCase):
 
     def test_dead_before_the_token_is_stored(self) -> None:
         """A database without an admin token is given one by the next start."""
-        self._dies(FAULT_DIE_IN="agentcom.service:insert")
+        self._dies(FAULT_DIE_IN="agentcom.opening:insert")
 
     def test_dead_before_the_token_is_written_down(self) -> None:
         """The next start writes a good admin.token where the first could not."""
-        self._dies(FAULT_DIE_IN="agentcom.service:write_secret")
+        self._dies(FAULT_DIE_IN="agentcom.opening:write_secret")
 
     def test_dead_after_the_token_is_written_down(self) -> None:
         """What admin.token says is good after a first start that got no further."""
-        self._dies(FAULT_DIE_AFTER="agentcom.service:write_secret")
+        self._dies(FAULT_DIE_AFTER="agentcom.opening:write_secret")
 
     def test_dead_after_the_token_is_stored(self) -> None:
         """What admin.token says is good after a first start that stored a token and died."""
-        self._dies(FAULT_DIE_AFTER="agentcom.service:insert")
+        self._dies(FAULT_DIE_AFTER="agentcom.opening:insert")
 
 
 class RefusalTests(ProcessTestCase):
