@@ -13,11 +13,13 @@ from tests.integration.processes import HubProcess, until
 EVIL = "<img src=x onerror=alert(1)>"
 
 # Takes its time, so that a person sees it at work; goes on when the file is there.
+# It outlives its agent, as commands do: so it has an end of its own, too.
 COMMAND = """
+left=1200
 echo 'agentcom:progress 40 half of it'
 echo 'looking at the tests'
 echo '<img src=x onerror=alert(2)>'
-while [ ! -e {go} ]; do sleep 0.05; done
+while [ ! -e {go} ] && [ $left -gt 0 ]; do left=$((left - 1)); sleep 0.05; done
 echo 'all of it'
 case "$AGENTCOM_DESCRIPTION" in *fail*) exit 3;; esac
 """
@@ -29,6 +31,7 @@ class DashboardTests(BrowserTestCase):
     def bot(self, hub: HubProcess, agent_id: str = "bot") -> tuple[AgentProcess, Path]:
         """A sidecar that works on one task at a time, and the file that lets it end."""
         go = self.work / f"{agent_id}.go"
+        self.addCleanup(go.touch)
         command = COMMAND.format(go=go)
         script = self.work / f"{agent_id}.sh"
         script.write_text(f"read -r AGENTCOM_DESCRIPTION\n{command}")
