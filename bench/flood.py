@@ -31,7 +31,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from callers import DESCRIPTION, Write, is_whole, push_request, request, task_request
-from lone import Lone, back_s, worst
+from lone import Lone, back_s, usual
 from measure import raise_open_files, spread
 from modes import SETUP_S, agent_tokens, reach
 from servers import end_cleanly_on_sigterm
@@ -365,7 +365,7 @@ async def run(options: argparse.Namespace) -> None:
             told = await flood.lone(float(words[1]))
             took = told.pop("took")
             if before is None:
-                before = worst(took, 0.99), worst(took, 0.5)
+                before = usual(took, 0.99), usual(took, 0.5)
             told["back_s"] = back_s(took, 0.99, 1.5 * before[0])
             told["median_back_s"] = back_s(took, 0.5, 1.5 * before[1])
         else:

@@ -9,7 +9,8 @@ from callers import is_whole
 from measure import percentile
 from tally import MARK
 
-LONE_WINDOW_S = 2.0
+LEAST_S = 5.0
+"""Seconds of pushes that are looked at together, at the least."""
 
 
 class Lone(asyncio.Protocol):
@@ -48,24 +49,20 @@ class Lone(asyncio.Protocol):
         self._transport.close()
 
 
-def worst(took: list[tuple[float, float]], share: float) -> float:
-    """The largest p99 (or median) of the pushes of two seconds: what is usual here and now."""
-    windows = range(int(took[-1][0] - LONE_WINDOW_S) + 1)
-    return max(percentile(sorted(window(took, float(at))), share) for at in windows)
-
-
-def window(took: list[tuple[float, float]], at: float) -> list[float]:
-    return [s for when, s in took if at <= when < at + LONE_WINDOW_S]
+def usual(took: list[tuple[float, float]], share: float) -> float:
+    """The p99 (or median) of all pushes, in seconds."""
+    return percentile(sorted(s for _, s in took), share)
 
 
 def back_s(took: list[tuple[float, float]], share: float, limit_s: float) -> float | None:
-    """Seconds until the p99 (or median) of the pushes of two seconds stays within a limit."""
-    back = None
-    for at, _ in took:
-        if at > took[-1][0] - LONE_WINDOW_S:
-            break
-        if percentile(sorted(window(took, at)), share) > limit_s:
-            back = None
-        elif back is None:
-            back = at
-    return back
+    """Seconds from which on the p99 (or median) of all pushes is within a limit.
+
+    From then to the end it must be so, over five seconds at the least: fewer pushes have no p99
+    but their maximum.
+    """
+    for number, (at, _) in enumerate(took):
+        if at > took[-1][0] - LEAST_S:
+            return None
+        if usual(took[number:], share) <= limit_s:
+            return at
+    return None

@@ -274,8 +274,8 @@ OVERLOAD_NOTES = (
     "requests a second: the same mix in a closed loop, what was due, answered with 2xx, with 429",
     "or 503. ms: median / p99 / maximum, from when it was sent; ack: reports of agents that hold",
     "work; health: GET /health, from when it was due. MiB, most: memory of the hub.",
-    "back s: until the median / p99 of lone pushes, over 2 s, stayed within 1.5 times of the worst",
-    "one before, which a busy machine can hide;",
+    "back s: the moment from which on the median / p99 of all lone pushes is within 1.5 times of",
+    "what it was before; over 5 s at the least, and others may disturb it;",
     "else, after: what others used of the processors during the flood and after it. Over 0.2 the",
     "machine was busy.",
 )
