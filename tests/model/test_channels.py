@@ -9,10 +9,8 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -20,22 +18,19 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
 from twisted.internet.defer import Deferred
-from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
-from twisted.trial.unittest import SynchronousTestCase
 
 from agentcom.errors import AgentComError
 from agentcom.hub import presence
 from tests.model.disk import Disk
+from tests.model.exploring import ModelTestCase
 from tests.model.lines import ModelLine
 from tests.model.lives import Lives
 from tests.model.promises import demand
 from tests.model.readers import Heard, Reader
-from tests.model.test_hub import EXAMPLES, PHASES, SEED, STEPS, Complaints
-from tests.model.world import AGENTS, FINE, token_of, tokens
+from tests.model.world import AGENTS, FINE, token_of
 
 CHANNELS = ("x", "y", "z")
 STRANGER = "zoe"
@@ -268,52 +263,15 @@ class ChannelMachine(RuleBasedStateMachine):
         )
 
 
-class ChannelModelTests(SynchronousTestCase):
+class ChannelModelTests(ModelTestCase):
     """Readers of channels, in many random worlds."""
 
+    machine = ChannelMachine
+
     def setUp(self) -> None:
-        self._logged = Complaints()
-        globalLogPublisher.addObserver(self._logged)
-        self.addCleanup(globalLogPublisher.removeObserver, self._logged)
-        case: Any = self
+        super().setUp()
         # So low that three agents are many.
-        case.patch(presence, "AT_A_TIME", 1)
-
-    def explore(self, number: int, moody: bool) -> None:
-        """Run the examples."""
-        case: Any = self
-        disk = Disk(Path(case.mktemp()), tokens())
-        self.addCleanup(disk.close)
-        seen: Counter[str] = Counter()
-        fields = {"disk": disk, "log": self._complaints, "seen": seen, "moody": moody}
-        machine: Any = type("Machine", (ChannelMachine,), fields)
-        settings = hypothesis.settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=STEPS,
-            deadline=None,
-            database=None,
-            suppress_health_check=list(hypothesis.HealthCheck),
-            report_multiple_bugs=False,
-            phases=PHASES,
-            print_blob=False,
-        )
-        try:
-            run_state_machine_as_test(
-                hypothesis.seed(SEED * 100 + number)(machine), settings=settings
-            )
-        except BaseException as e:
-            print("", *getattr(e, "__notes__", ()), sep="\n")
-            raise
-        finally:
-            print(f"\n{self.id()}: {dict(sorted(seen.items()))}")
-        self.assertGreaterEqual(seen["examples"], EXAMPLES)
-
-    def _complaints(self) -> list[str]:
-        logged, self._logged.texts = self._logged.texts, []
-        if logged:
-            case: Any = self
-            case.flushLoggedErrors()
-        return logged
+        self.limit(presence, AT_A_TIME=1)
 
     def test_with_a_quick_disk(self) -> None:
         """Over any number of deaths and broken lines nothing is lost and nothing comes twice."""

@@ -1,114 +1,30 @@
 """Random worlds, thousands of them, and a hub that keeps its promises in each.
 
-The examples are the same in each run.  ``AGENTCOM_MODEL_EXAMPLES=20000`` tries
-more of them, ``AGENTCOM_MODEL_SEED=7`` others, ``AGENTCOM_MODEL_STEPS=60``
-longer ones.
+:mod:`tests.model.exploring` says how to try more of them.
 """
 
 from __future__ import annotations
-
-import os
-from collections import Counter
-from pathlib import Path
-from time import monotonic
-from typing import Any
-
-import hypothesis
-from hypothesis.stateful import run_state_machine_as_test
-from twisted.logger import ILogObserver, LogEvent, LogLevel, globalLogPublisher
-from twisted.trial.unittest import SynchronousTestCase
-from zope.interface import implementer
 
 from agentcom.core import task as core_task
 from agentcom.hub import archive, ledger, limits
 from agentcom.hub import queue as hub_queue
 from agentcom.store import commit
-from tests.model.disk import Disk
+from tests.model.exploring import ModelTestCase
 from tests.model.machine import HubMachine
-from tests.model.world import tokens
-
-EXAMPLES = int(os.environ.get("AGENTCOM_MODEL_EXAMPLES", "500"))
-PHASES = [hypothesis.Phase.generate, hypothesis.Phase.shrink]
-STEPS = int(os.environ.get("AGENTCOM_MODEL_STEPS", "30"))
-SEED = int(os.environ.get("AGENTCOM_MODEL_SEED", "0"))
 
 
-@implementer(ILogObserver)
-class Complaints:
-    """What a hub logged that should not happen."""
+class HubModelTestCase(ModelTestCase):
+    """The whole hub."""
 
-    def __init__(self) -> None:
-        self.texts: list[str] = []
-
-    def __call__(self, event: LogEvent) -> None:
-        if "log_failure" in event or event.get("log_level") == LogLevel.critical:
-            self.texts.append(str(event.get("log_failure") or event.get("log_format")))
-
-
-class ModelTestCase(SynchronousTestCase):
-    """Runs one machine over many examples, and says how many."""
+    machine = HubMachine
 
     def setUp(self) -> None:
-        self._logged = Complaints()
-        globalLogPublisher.addObserver(self._logged)
-        self.addCleanup(globalLogPublisher.removeObserver, self._logged)
+        super().setUp()
         # Limits are low, so that few tasks reach them.
         self.limit(core_task, MAX_REQUEUES=4)
 
-    def limit(self, module: Any, **limits: int) -> None:
-        """Set limits of a module for the time of the test."""
-        case: Any = self
-        for name, value in limits.items():
-            case.patch(module, name, value)
 
-    def explore(self, number: int, **fields: Any) -> None:
-        """Run the examples.
-
-        :param number: tells tests apart, that each has examples of its own.
-        :param fields: of the machine.
-        """
-        case: Any = self
-        disk = Disk(Path(case.mktemp()), tokens())
-        self.addCleanup(disk.close)
-        seen: Counter[str] = Counter()
-        machine: Any = type(
-            "Machine",
-            (HubMachine,),
-            {"disk": disk, "log": self._complaints, "seen": seen, **fields},
-        )
-        settings = hypothesis.settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=STEPS,
-            deadline=None,
-            database=None,
-            suppress_health_check=list(hypothesis.HealthCheck),
-            report_multiple_bugs=False,
-            phases=PHASES,
-            print_blob=False,
-        )
-        began = monotonic()
-        try:
-            run_state_machine_as_test(
-                hypothesis.seed(SEED * 100 + number)(machine), settings=settings
-            )
-        except BaseException as e:
-            # Trial does not print them: the steps that lead to the failure.
-            print("", *getattr(e, "__notes__", ()), sep="\n")
-            raise
-        finally:
-            took = monotonic() - began
-            print(f"\n{self.id()}: {took:.1f} s, {dict(sorted(seen.items()))}")
-        self.assertGreaterEqual(seen["examples"], EXAMPLES)
-
-    def _complaints(self) -> list[str]:
-        logged, self._logged.texts = self._logged.texts, []
-        if logged:
-            case: Any = self
-            case.flushLoggedErrors()
-        return logged
-
-
-class QuickDiskTests(ModelTestCase):
+class QuickDiskTests(HubModelTestCase):
     """The disk does everything at once."""
 
     def test_hub(self) -> None:
@@ -116,7 +32,7 @@ class QuickDiskTests(ModelTestCase):
         self.explore(1, moody=False)
 
 
-class MoodyDiskTests(ModelTestCase):
+class MoodyDiskTests(HubModelTestCase):
     """The disk takes its time, and fails."""
 
     def test_hub(self) -> None:
@@ -124,7 +40,7 @@ class MoodyDiskTests(ModelTestCase):
         self.explore(2)
 
 
-class LittleMemoryTests(ModelTestCase):
+class LittleMemoryTests(HubModelTestCase):
     """Memory keeps next to nothing, and everything is done in small portions."""
 
     def setUp(self) -> None:

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, ClassVar
+from typing import ClassVar
 
-import hypothesis
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -20,25 +18,19 @@ from hypothesis.stateful import (
     invariant,
     precondition,
     rule,
-    run_state_machine_as_test,
 )
-from twisted.logger import globalLogPublisher
-from twisted.trial.unittest import SynchronousTestCase
 
 from agentcom.hub import courier, presence
 from agentcom.hub import mailbox as hub_mailbox
 from tests.model.disk import Disk
+from tests.model.exploring import EXAMPLES, ModelTestCase
 from tests.model.postoffice import LONG, STRANGER, PostOffice
 from tests.model.promises import demand
-from tests.model.test_hub import EXAMPLES as ALL_EXAMPLES
-from tests.model.test_hub import PHASES, SEED, STEPS, Complaints
-from tests.model.world import AGENTS, tokens
+from tests.model.world import AGENTS
 
 KEPT_S = ((1_000.0, 2_000.0), (2_000.0, 1_000.0))
 """How long messages wait, and how long they are in the history: either may be longer."""
 
-EXAMPLES = ALL_EXAMPLES * 3 // 5
-"""Fewer than of others: the end of each takes long."""
 
 agents = st.sampled_from(AGENTS)
 receivers = st.sampled_from((*AGENTS, None, None, STRANGER))
@@ -192,53 +184,19 @@ class MailboxMachine(RuleBasedStateMachine):
         office.ack_read(name)
 
 
-class MailboxModelTests(SynchronousTestCase):
+class MailboxModelTests(ModelTestCase):
     """Small mailboxes, in many random worlds."""
 
+    machine = MailboxMachine
+    # Fewer than of others: the end of each takes long.
+    examples = EXAMPLES * 3 // 5
+
     def setUp(self) -> None:
-        self._logged = Complaints()
-        globalLogPublisher.addObserver(self._logged)
-        self.addCleanup(globalLogPublisher.removeObserver, self._logged)
+        super().setUp()
         # So low that small worlds come to them.
-        self.patch(courier, "IN_FLIGHT", 3)
-        self.patch(hub_mailbox, "ABSENCES", 2)
-        self.patch(presence, "AT_A_TIME", 1)
-
-    def explore(self, number: int, moody: bool) -> None:
-        """Run the examples."""
-        case: Any = self
-        disk = Disk(Path(case.mktemp()), tokens())
-        self.addCleanup(disk.close)
-        seen: Counter[str] = Counter()
-        fields = {"disk": disk, "log": self._complaints, "seen": seen, "moody": moody}
-        machine: Any = type("Machine", (MailboxMachine,), fields)
-        settings = hypothesis.settings(
-            max_examples=EXAMPLES,
-            stateful_step_count=STEPS,
-            deadline=None,
-            database=None,
-            suppress_health_check=list(hypothesis.HealthCheck),
-            report_multiple_bugs=False,
-            phases=PHASES,
-            print_blob=False,
-        )
-        try:
-            run_state_machine_as_test(
-                hypothesis.seed(SEED * 100 + number)(machine), settings=settings
-            )
-        except BaseException as e:
-            print("", *getattr(e, "__notes__", ()), sep="\n")
-            raise
-        finally:
-            print(f"\n{self.id()}: {dict(sorted(seen.items()))}")
-        self.assertGreaterEqual(seen["examples"], EXAMPLES)
-
-    def _complaints(self) -> list[str]:
-        logged, self._logged.texts = self._logged.texts, []
-        if logged:
-            case: Any = self
-            case.flushLoggedErrors()
-        return logged
+        self.limit(courier, IN_FLIGHT=3)
+        self.limit(hub_mailbox, ABSENCES=2)
+        self.limit(presence, AT_A_TIME=1)
 
     def test_with_a_quick_disk(self) -> None:
         """Every message is received, or dropped with a reason and counted."""
