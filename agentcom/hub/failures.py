@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from ipaddress import ip_address, ip_network
 
+from agentcom.core import bucket
 from agentcom.hub.counts import Counts
 
 AT_ONCE = 20
@@ -38,11 +39,10 @@ class Failures:
     def __init__(self, seconds: Callable[[], float], counts: Counts) -> None:
         self._seconds = seconds
         self._counts = counts
-        # When each bucket would be full again: one number says all of it.
-        self._full_at: OrderedDict[str, float] = OrderedDict()
+        self._dry_at: OrderedDict[str, float] = OrderedDict()
 
     def __len__(self) -> int:
-        return len(self._full_at)
+        return len(self._dry_at)
 
     def failed(self, address: str, kind: str) -> int | None:
         """A bad token came.
@@ -57,13 +57,12 @@ class Failures:
         name = group_of(address)
         wait_ms = self._wait_ms(name)
         if wait_ms is None:
-            now = self._seconds()
-            self._full_at[name] = max(now, self._full_at.get(name, now)) + EVERY_S
-            if len(self._full_at) > REMEMBERED:
-                self._full_at.popitem(last=False)
+            self._dry_at[name] = self._with_one_more(name)
+            if len(self._dry_at) > REMEMBERED:
+                self._dry_at.popitem(last=False)
         else:
             self._counts.auth_throttled += 1
-        self._full_at.move_to_end(name)
+        self._dry_at.move_to_end(name)
         return wait_ms
 
     def wait_ms(self, address: str) -> int | None:
@@ -71,11 +70,10 @@ class Failures:
         return self._wait_ms(group_of(address))
 
     def _wait_ms(self, name: str) -> int | None:
-        full_at = self._full_at.get(name)
-        if full_at is None:
-            return None
-        over_s = full_at + EVERY_S - self._seconds() - AT_ONCE * EVERY_S
-        return max(1, round(over_s * 1000 + 0.5)) if over_s > 1e-6 else None
+        return bucket.wait_ms(self._with_one_more(name), self._seconds(), AT_ONCE * EVERY_S)
+
+    def _with_one_more(self, name: str) -> float:
+        return bucket.with_one_more(self._dry_at.get(name), self._seconds(), EVERY_S)
 
 
 def group_of(address: str) -> str:

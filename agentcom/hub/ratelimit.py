@@ -4,17 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from agentcom.core import bucket
 from agentcom.errors import RateLimited
 
 BURST_S = 4.0
 """Seconds' worth of messages that may come at once."""
 
 REMEMBERED = 4_096
-"""Buckets after which those that are full again are forgotten."""
-
-
-ROUNDED_S = 1e-6
-"""What sums of many short times may be wrong by, in seconds."""
+"""Buckets after which those that are dry again are forgotten."""
 
 
 class RateLimits:
@@ -27,11 +24,11 @@ class RateLimits:
 
     def __init__(self, rate: float | None, seconds: Callable[[], float]) -> None:
         self._rate = rate or 0.0
-        self._burst = max(1.0, self._rate * BURST_S)
+        self._every_s = 1 / self._rate if self._rate else 0.0
+        self._room_s = max(1.0, self._rate * BURST_S) * self._every_s
         self._seconds = seconds
         self.refused = 0
-        # When each bucket would be full: one number says all of it.
-        self._full_at: dict[str, float] = {}
+        self._dry_at: dict[str, float] = {}
         self._sweep_at = REMEMBERED
 
     def take(self, agent_id: str) -> None:
@@ -42,12 +39,12 @@ class RateLimits:
         if not self._rate:
             return
         now = self._seconds()
-        full_at = max(now, self._full_at.get(agent_id, now)) + 1 / self._rate
-        over_s = full_at - now - self._burst / self._rate
-        if over_s > ROUNDED_S:
+        dry_at = bucket.with_one_more(self._dry_at.get(agent_id), now, self._every_s)
+        too_early = bucket.wait_ms(dry_at, now, self._room_s)
+        if too_early is not None:
             self.refused += 1
-            raise RateLimited(max(1, round(over_s * 1000 + 0.5)))
-        self._full_at[agent_id] = full_at
-        if len(self._full_at) > self._sweep_at:
-            self._full_at = {name: at for name, at in self._full_at.items() if at > now}
-            self._sweep_at = max(REMEMBERED, 2 * len(self._full_at))
+            raise RateLimited(too_early)
+        self._dry_at[agent_id] = dry_at
+        if len(self._dry_at) > self._sweep_at:
+            self._dry_at = {name: at for name, at in self._dry_at.items() if at > now}
+            self._sweep_at = max(REMEMBERED, 2 * len(self._dry_at))

@@ -79,5 +79,5 @@ class RateLimitTests(SynchronousTestCase):
         self.taken(limits, "new")
         for n in range(60):
             limits.take(f"more{n}")
-        self.assertNotIn("old1", limits._full_at)
+        self.assertNotIn("old1", limits._dry_at)
         self.assertEqual(self.taken(limits, "new"), 0)
