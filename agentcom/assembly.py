@@ -100,6 +100,7 @@ class Assembly:
         self.factory = AgentFactory(
             self.hub, agents, clock, limits, *connections_of(config, open_files)
         )
+        self.factory.shortcuts = "frames" in config.shortcuts
         self.addresses = Addresses(config.trusted_proxies, config.public_url)
         self.audit = Audit(audited, self.hub.now, clock.seconds, self.addresses.client_address)
         self.hub.revocation.listen(self.audit.ended)
@@ -149,7 +150,12 @@ class Assembly:
         )
         requests.know(self.api.routes)
         self.site: AgentComSite = make_site(
-            self.api, self.factory, clock, self.overload, self.origins
+            self.api,
+            self.factory,
+            clock,
+            self.overload,
+            self.origins,
+            quick="requests" in config.shortcuts,
         )
 
     def start(self) -> None:

@@ -30,6 +30,9 @@ MOST_UNIDENTIFIED = 10_000
 UNIX = "unix"
 """Stands for the peers of unix sockets among trusted proxies."""
 
+SHORTCUTS = ("frames", "requests", "writes")
+"""Ways around slow parts of the libraries, by what they speed up; see :mod:`agentcom.shortcuts`."""
+
 SHOWN = 80
 """Characters of a wrong value that its error repeats."""
 
@@ -61,6 +64,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     :ivar allow_origins: origins of pages, beside the hub's own, that may call it.
     :ivar log_requests: whether each answer of a route is a line of the log.
     :ivar trusted_proxies: networks, and ``unix``, whose forwarding headers count.
+    :ivar shortcuts: those of :data:`SHORTCUTS` that are taken.
     """
 
     listen: tuple[str, ...] = (DEFAULT_LISTEN,)
@@ -86,6 +90,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     trusted_proxies: tuple[str, ...] = ()
     log_requests: bool = False
     allow_origins: tuple[str, ...] = ()
+    shortcuts: frozenset[str] = frozenset(SHORTCUTS)
 
 
 def connections_of(config: Config, most: int) -> tuple[int, int]:
@@ -175,6 +180,23 @@ def origins_of(texts: Sequence[str]) -> tuple[str, ...]:
                 f"http://localhost:3000, not {text[:SHOWN]!r}"
             )
     return tuple(text.lower() for text in texts)
+
+
+def shortcuts_of(text: str) -> frozenset[str]:
+    """The shortcuts of ``--shortcuts``: ``all``, ``none``, or names by comma.
+
+    :raises StartError: there is none of that name.
+    """
+    if text == "all":
+        return frozenset(SHORTCUTS)
+    names = [] if text == "none" else [name.strip() for name in text.split(",")]
+    for name in names:
+        if name not in SHORTCUTS:
+            raise StartError(
+                f"--shortcuts must be all, none, or of {', '.join(SHORTCUTS)} by comma, "
+                f"not {name[:SHOWN]!r}"
+            )
+    return frozenset(names)
 
 
 def number(name: str, text: str, least: float, most: float, *, whole: bool = False) -> float:

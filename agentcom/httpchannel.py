@@ -15,7 +15,7 @@ from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.http import RESPONSES, HTTPChannel
+from twisted.web.http import RESPONSES
 
 from agentcom.errors import (
     AgentComError,
@@ -26,6 +26,9 @@ from agentcom.errors import (
 )
 from agentcom.http.errors import status_of
 from agentcom.pipelines import Pipelines
+from agentcom.shortcuts.endpoints import Endpoints
+from agentcom.shortcuts.heads import Plain
+from agentcom.shortcuts.requests import QuickChannel
 from agentcom.wire.codec import encode
 from agentcom.ws.admission import Admission
 
@@ -50,7 +53,7 @@ LOOK_EVERY_S = 1.0
 _HEAD, _BODY, _ANSWER = "head", "body", "answer"
 
 
-class Channel(HTTPChannel):
+class Channel(QuickChannel):
     """A connection that speaks HTTP, perhaps until it becomes a WebSocket."""
 
     admission: Admission
@@ -76,8 +79,8 @@ class Channel(HTTPChannel):
         if self._abort is None and transport is not None:
             self._abort = self.clock.callLater(self._read_within_s(), transport.abortConnection)
 
-    def timeoutConnection(self) -> None:
-        """Silent between requests for too long: no line of the log, anybody can be."""
+    def idle_for_long(self) -> None:
+        """No line of the log: anybody can be."""
         self.loseConnection()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
@@ -97,7 +100,15 @@ class Channel(HTTPChannel):
 
     def allContentReceived(self) -> None:
         self._served += 1
-        HTTPChannel.allContentReceived(self)
+        super().allContentReceived()  # type: ignore[no-untyped-call]  # untyped in Twisted
+
+    def is_between(self) -> bool:
+        """Whether nothing is under way, and its peer reads what it is told."""
+        return self._abort is None and super().is_between()
+
+    def serve_plain(self, plain: Plain, endpoints: Endpoints) -> None:
+        self._served += 1
+        super().serve_plain(plain, endpoints)
 
     def rawDataReceived(self, data: bytes) -> None:
         super().rawDataReceived(data)
@@ -117,7 +128,7 @@ class Channel(HTTPChannel):
         """
         self._given = request.sentLength
         if not self.persistent or not (self._waitingForTransport or self._has_more()):
-            HTTPChannel.requestDone(self, request)
+            super().requestDone(request)
             return
         self._held = request
         if not self._waitingForTransport:
@@ -137,7 +148,7 @@ class Channel(HTTPChannel):
             return
         self._held = None
         try:
-            super().requestDone(held)  # type: ignore[no-untyped-call]  # untyped in Twisted
+            super().requestDone(held)
         except Exception:
             # Nobody above answers for what happens in a later turn.
             self.logger.failure("while serving requests that came together")
@@ -161,7 +172,7 @@ class Channel(HTTPChannel):
 
     def dataReceived(self, data: bytes) -> None:
         try:
-            HTTPChannel.dataReceived(self, data)
+            super().dataReceived(data)
         except ValueError as e:
             # A Content-Length of so many digits that Python does not read it.
             if TOO_MANY_DIGITS not in str(e):

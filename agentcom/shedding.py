@@ -20,7 +20,7 @@ class SheddingChannel(Channel):
 
     def dataReceived(self, data: bytes) -> None:
         """What comes between two requests may be answered without looking further."""
-        if self.overload.load.shedding and self._is_free():
+        if self.overload.load.shedding and self.is_between():
             answer = self.overload.answer(data)
             # All of a request that is taken is there: it is the next one.
             self.passed = answer == b""
@@ -30,7 +30,3 @@ class SheddingChannel(Channel):
                 self.resetTimeout()  # type: ignore[no-untyped-call]  # untyped in Twisted
                 return
         super().dataReceived(data)
-
-    def _is_free(self) -> bool:
-        """Whether nothing is under way, and its peer reads what it is told."""
-        return not (self.requests or self._buffer or self._waitingForTransport or self._abort)

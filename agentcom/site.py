@@ -25,6 +25,9 @@ from agentcom.http.routing import Api, refusal, respond
 from agentcom.httpchannel import bare
 from agentcom.pipelines import Pipelines
 from agentcom.shedding import SheddingChannel
+from agentcom.shortcuts.endpoints import Endpoints
+from agentcom.shortcuts.heads import Plain
+from agentcom.shortcuts.requests import Dates, QuickRequest
 from agentcom.wire.codec import is_utf8
 from agentcom.ws.factory import AgentFactory
 from agentcom.ws.unfinished import Unfinished
@@ -39,13 +42,15 @@ IDLE_S = 60
 SMALL_BODY = 64 * 1024
 """Bytes of a body that anybody may send; a longer one needs a route and its token first."""
 
+HANDSHAKE = b"/ws"
+
 _SECRET = re.compile(rb"[0-9A-Fa-f]{64}\Z")
 """What a token looks like."""
 
 _HOST = re.compile(rb"(\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9._-]*)(:\d{0,5})?\Z")
 
 
-class BoundedRequest(Passing):
+class BoundedRequest(Passing, QuickRequest):
     """A request whose body is refused when it is over its route's limit.
 
     :ivar taken: bytes of the body that have come.
@@ -101,21 +106,32 @@ class BoundedRequest(Passing):
             wrong = errors.NotFound("the path is not UTF-8")
         if wrong is not None:
             body = respond(self, refusal(wrong))
-            self.write(body)  # type: ignore[no-untyped-call]  # untyped in Twisted
+            self.write(body)
             self.finish()  # type: ignore[no-untyped-call]  # untyped in Twisted
             return
-        channel: Any = self.channel
-        self.passed, channel.passed = channel.passed, False
-        turned_away = self.overload.refused(self)
+        turned_away = self._turned_away()
         if turned_away is not None:
-            self.write(turned_away)  # type: ignore[no-untyped-call]  # untyped in Twisted
+            self.write(turned_away)
             self.finish()  # type: ignore[no-untyped-call]  # untyped in Twisted
             return
         super().process()  # type: ignore[no-untyped-call]  # untyped in Twisted
 
+    def take(self, plain: Plain) -> None:
+        super().take(plain)
+        self.taken = len(plain.body)
+
+    def refusal(self) -> bytes | None:
+        return self._turned_away()
+
     def getRequestHostname(self) -> bytes:
         """What Klein is told, which no route depends on: it fails at some hosts' names."""
         return b"localhost"
+
+    def _turned_away(self) -> bytes | None:
+        """The body for one that is refused because there is too much to do, if it is."""
+        channel: Any = self.channel
+        self.passed, channel.passed = channel.passed, False
+        return self.overload.refused(self)
 
     def _judge(self, length: int) -> errors.AgentComError | None:
         """What is wrong with a large body, before it comes and takes room.
@@ -151,6 +167,18 @@ class BoundedRequest(Passing):
         transport: Any = self.channel.transport
         transport.write(bare(error, headers=headers))
         self.clock.callLater(LINGER_S, self.channel.loseConnection)
+
+
+class HubChannel(SheddingChannel):
+    """A connection to the hub, until it becomes a WebSocket."""
+
+    def is_usual(self, plain: Plain) -> bool:
+        # A long body is judged before it comes, and a handshake is no endpoint's.
+        return (
+            len(plain.body) <= SMALL_BODY
+            and plain.path != HANDSHAKE
+            and not _SECRET.match(plain.headers.get(b"x-request-id", b""))
+        )
 
 
 class Root(Resource):
@@ -195,32 +223,39 @@ def make_site(
     clock: IReactorTime,
     overload: Overload,
     origins: Origins,
+    *,
+    quick: bool = True,
 ) -> AgentComSite:
-    """Bundle the WebSocket factory and the API into one site."""
+    """Bundle the WebSocket factory and the API into one site.
 
-    class HubRequest(BoundedRequest):
+    :param quick: plain requests go by :mod:`.shortcuts.requests`.
+    """
+
+    class OurRequest(BoundedRequest):
         pass
 
-    class HubChannel(SheddingChannel):
+    class OurChannel(HubChannel):
         pass
 
-    HubRequest.api = api
-    HubRequest.clock = clock
-    HubRequest.overload = HubChannel.overload = overload
+    OurRequest.api = api
+    OurRequest.clock = clock
+    OurRequest.overload = OurChannel.overload = overload
     overload.watch(api)
-    HubChannel.admission = factory.admission
-    HubChannel.clock = clock
-    HubChannel.pipelines = Pipelines(clock)
+    OurChannel.admission = factory.admission
+    OurChannel.clock = clock
+    OurChannel.pipelines = Pipelines(clock)
+    OurChannel.dates = Dates()
+    OurChannel.endpoints = Endpoints(api.app) if quick else None
     site = AgentComSite(  # type: ignore[no-untyped-call]  # untyped in Twisted
         Root(api, factory, origins),
-        requestFactory=HubRequest,
+        requestFactory=OurRequest,
         reactor=clock,
         timeout=IDLE_S,
         parsePOSTFormSubmission=False,
     )
-    site.protocol = HubChannel  # type: ignore[method-assign, assignment]  # a factory, to mypy
+    site.protocol = OurChannel  # type: ignore[method-assign, assignment]  # a factory, to mypy
     site.door = Door(factory, clock, lambda: Site.buildProtocol(site, None))
-    HubChannel.everybody = site.door.channels
+    OurChannel.everybody = site.door.channels
     factory.hub.agenda.every_tick(site.door.sweep)
     factory.hub.agenda.every_tick(Unfinished(factory).sweep)
     return site

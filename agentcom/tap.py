@@ -31,6 +31,7 @@ from agentcom.config import (
     number,
     origins_of,
     public_url_of,
+    shortcuts_of,
     size,
     trusted_proxies_of,
 )
@@ -71,6 +72,7 @@ class Options(usage.Options):
         ["max-connections", None, None, "Connections in all [what open files allow]"],
         ["public-url", None, None, "What clients reach the hub by, such as https://hub.example"],
         ["max-unidentified", None, None, "WebSockets without identify [half of all, <= 10000]"],
+        ["shortcuts", None, "all", "Ways around slow libraries: all, none, frames,requests,writes"],
     ]
     optFlags: ClassVar[list[list[str | None]]] = [
         ["open-registration", None, "Let anybody register a new agent"],
@@ -142,6 +144,7 @@ class Options(usage.Options):
             else number("message-rate", self["message-rate"], 0.01, 1e6),
             open_registration=bool(self["open-registration"]),
             log_requests=bool(self["log-requests"]),
+            shortcuts=shortcuts_of(self["shortcuts"]),
             drain_s=number("drain-limit", self["drain-limit"], 0, 3600),
             max_frame=size("max-frame", self["max-frame"], LEAST_BUFFER, MOST_FRAME),
             send_buffer=size("send-buffer", self["send-buffer"], LEAST_BUFFER, MOST_BUFFER),

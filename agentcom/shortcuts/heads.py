@@ -1,0 +1,73 @@
+"""One whole plain request, taken out of the bytes in which it came.
+
+Nearly every request comes in one read, with nothing unusual in its head.
+Whatever is not so is not judged here: :func:`plain` says ``None``, and HTTP's
+own parser sees the same bytes.
+"""
+
+from __future__ import annotations
+
+import re
+
+MOST_HEAD = 8 * 1024
+"""Bytes of a head; HTTP's own limits judge a longer one."""
+
+UNUSUAL = frozenset(
+    (b"transfer-encoding", b"expect", b"upgrade", b"cookie", b"trailer", b"te", b"http2-settings")
+)
+"""Headers that are for HTTP's part to judge."""
+
+_HEAD = re.compile(
+    rb"(GET|POST|PUT|PATCH|DELETE) (/[!-~]*) HTTP/1\.1\r\n"
+    rb"((?:[!#-'*+.0-9A-Z^-z|~-]+:[^\0\r\n]*\r\n){1,64})\r\n"
+)
+_HOST = re.compile(rb"[A-Za-z0-9._-]+(:\d{1,5})?\Z")
+
+
+class Plain:
+    """A request.
+
+    :ivar target: what follows the method, as it came.
+    :ivar path: of the target, without the query.
+    :ivar query: of the target, ``None`` where there is none.
+    :ivar headers: values by name, in lower case.
+    :ivar body: all of it.
+    """
+
+    __slots__ = ("body", "headers", "method", "path", "query", "target")
+
+    def __init__(
+        self, method: bytes, target: bytes, headers: dict[bytes, bytes], body: bytes
+    ) -> None:
+        self.method = method
+        self.target = target
+        self.path, mark, query = target.partition(b"?")
+        self.query = query if mark else None
+        self.headers = headers
+        self.body = body
+
+
+def plain(data: bytes) -> Plain | None:
+    """The request that ``data`` is; ``None`` where it is not exactly one whole request, or
+    has anything unusual."""
+    found = _HEAD.match(data)
+    if found is None or found.end() > MOST_HEAD:
+        return None
+    method, target, block = found.groups()
+    lines = block.split(b"\r\n")
+    headers = {}
+    for line in lines:
+        name, _, value = line.partition(b":")
+        headers[name.lower()] = value.strip(b" \t")
+    # The last line is empty.  Fewer names than lines: one stands there twice.
+    del headers[b""]
+    if len(headers) != len(lines) - 1 or not UNUSUAL.isdisjoint(headers):
+        return None
+    if not _HOST.match(headers.get(b"host", b"")):
+        return None
+    length = headers.get(b"content-length", b"0")
+    if not (length.isdigit() and len(length) < 8 and int(length) == len(data) - found.end()):
+        return None
+    if headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
+        return None
+    return Plain(method, target, headers, data[found.end() :])
