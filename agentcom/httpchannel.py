@@ -26,7 +26,6 @@ from agentcom.errors import (
 )
 from agentcom.http.errors import status_of
 from agentcom.pipelines import Pipelines
-from agentcom.shortcuts.endpoints import Endpoints
 from agentcom.shortcuts.heads import Plain
 from agentcom.shortcuts.requests import QuickChannel
 from agentcom.wire.codec import encode
@@ -106,9 +105,9 @@ class Channel(QuickChannel):
         """Whether nothing is under way, and its peer reads what it is told."""
         return self._abort is None and super().is_between()
 
-    def serve_plain(self, plain: Plain, endpoints: Endpoints) -> None:
+    def serve_plain(self, plain: Plain) -> None:
         self._served += 1
-        super().serve_plain(plain, endpoints)
+        super().serve_plain(plain)
 
     def rawDataReceived(self, data: bytes) -> None:
         super().rawDataReceived(data)
@@ -201,16 +200,23 @@ class Channel(QuickChannel):
         elif what == _HEAD:
             if took > HEAD_WITHIN_S:
                 self.refuse(RequestTimeout("the head of the request did not come in time"))
-        elif took > BODY_WITHIN_S + self.requests[-1].taken / BODY_PACE:
+        elif took > BODY_WITHIN_S + self._taken() / BODY_PACE:
             self.refuse(RequestTimeout("the body of the request did not come in time"))
 
     def began(self, since: float) -> None:
         """Its peer has begun a head before this was there."""
         self._waits, self._since = (_HEAD, 0), since
 
+    def _taken(self) -> int:
+        """Bytes that have come of the newest request's body."""
+        taken: int = self.requests[-1].taken if self.partly is None else len(self.partly.body)
+        return taken
+
     def _waits_for(self) -> str | None:
         """What its peer has begun and not ended, ``None`` between requests and while one
         is answered."""
+        if self.partly is not None:
+            return _BODY
         if self._held is not None:
             return _ANSWER if self._waitingForTransport else None
         if self._handlingRequest:

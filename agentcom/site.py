@@ -175,7 +175,7 @@ class HubChannel(SheddingChannel):
     def is_usual(self, plain: Plain) -> bool:
         # A long body is judged before it comes, and a handshake is no endpoint's.
         return (
-            len(plain.body) <= SMALL_BODY
+            len(plain.body) + plain.missing <= SMALL_BODY
             and plain.path != HANDSHAKE
             and not _SECRET.match(plain.headers.get(b"x-request-id", b""))
         )

@@ -22,6 +22,7 @@ from agentcom.http.route import Route
 from agentcom.http.routing import Api, refusal, respond
 from agentcom.hub.auth import Auth
 from agentcom.hub.load import READ, WORK, Load
+from agentcom.shortcuts.heads import plain
 from agentcom.wire.codec import encode
 
 OF_ANYBODY = frozenset(("list_agents", "register", "sign_in"))
@@ -30,14 +31,7 @@ OF_ANYBODY = frozenset(("list_agents", "register", "sign_in"))
 GO_ON = frozenset(("cancel_task", "ack_mailbox", "unsubscribe", "session", "sign_out"))
 """Routes that need a token and are not refused, beside those of an administrator."""
 
-UNUSUAL = frozenset((b"transfer-encoding", b"expect", b"upgrade", b"origin"))
-"""Headers that are for HTTP's part to judge."""
-
 _HEAD = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: application/json\r\n"
-_CONTROL = re.compile(rb"[\0\r\n]")
-_NAME = re.compile(rb"[!#-'*+.0-9^-z|~-]+\Z")
-_TARGET = re.compile(rb"/[!-~]*\Z")
-_HOST = re.compile(rb"[A-Za-z0-9._-]+(:\d{1,5})?\Z")
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}\Z")
 
 
@@ -119,17 +113,18 @@ class Overload:
         A fifth of what a refusal costs elsewhere: under a flood nothing else counts.  Whatever is
         unusual is left to HTTP, where every fault has its answer.
         """
-        found = _plain(data)
-        if found is None:
+        found = plain(data)
+        if found is None or found.missing or b"origin" in found.headers:
             return None
-        method, path, secret, request_id = found
-        route = self._early.get((method, path))
-        if route is None or not self._knows(secret, route):
+        route = self._early.get((found.method, found.path))
+        if route is None or not self._knows(found.headers.get(b"authorization", b""), route):
             return None
         if not self.load.full():
             return b""
         error = self.load.refusal(_kind(route))
         body = encode(error.body())
+        id = found.headers.get(b"x-request-id", b"")
+        request_id = b"x-request-id: %b\r\n" % id if _REQUEST_ID.match(id) else b""
         return b"%bretry-after: %d\r\n%bcontent-length: %d\r\n\r\n%b" % (
             _HEAD,
             retry_after_s(error),
@@ -147,41 +142,6 @@ class Overload:
             return False
         token = self._auth.verify(secret.strip().decode("latin-1"))
         return token is not None and token.allows(route.scope)
-
-
-def _plain(data: bytes) -> tuple[bytes, bytes, bytes, bytes] | None:
-    """Method, path, authorization and the line with the id of a request.
-
-    ``None`` for what is not exactly one whole request, or has anything unusual.
-    """
-    head, end, body = data.partition(b"\r\n\r\n")
-    first, *lines = head.split(b"\r\n")
-    parts = first.split(b" ")
-    if not end or len(parts) != 3 or parts[2] != b"HTTP/1.1" or not _TARGET.match(parts[1]):
-        return None
-    headers: dict[bytes, bytes] = {}
-    for line in lines:
-        name, colon, value = line.partition(b":")
-        name = name.lower()
-        if not colon or name in headers or name in UNUSUAL or not _NAME.match(name):
-            return None
-        if _CONTROL.search(value):
-            return None
-        headers[name] = value.strip(b" \t")
-    length = headers.get(b"content-length", b"0")
-    if (
-        b"\0" in head
-        or b"\n" in head.replace(b"\r\n", b"")
-        or not _HOST.match(headers.get(b"host", b""))
-    ):
-        return None
-    if not (length.isdigit() and len(length) < 8 and int(length) == len(body)):
-        return None
-    if headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
-        return None
-    request_id = headers.get(b"x-request-id", b"")
-    line = b"x-request-id: %b\r\n" % request_id if _REQUEST_ID.match(request_id) else b""
-    return parts[0], parts[1].partition(b"?")[0], headers.get(b"authorization", b""), line
 
 
 def _kind(route: Route) -> str:

@@ -12,13 +12,16 @@ Not there: ``IKleinRequest(request)``, and renderables or resources as results.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from klein import Klein
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from werkzeug.exceptions import HTTPException
+
+if TYPE_CHECKING:
+    # At run time it would install a reactor.
+    from klein import Klein
 
 log = Logger()
 

@@ -1,8 +1,8 @@
-"""One whole plain request, taken out of the bytes in which it came.
+"""A plain request, taken out of the bytes in which it came.
 
-Nearly every request comes in one read, with nothing unusual in its head.
-Whatever is not so is not judged here: :func:`plain` says ``None``, and HTTP's
-own parser sees the same bytes.
+Nearly every request comes with its head in one read and nothing unusual in
+it.  Whatever is not so is not judged here: :func:`plain` says ``None``, and
+HTTP's own parser sees the same bytes.
 """
 
 from __future__ import annotations
@@ -31,13 +31,14 @@ class Plain:
     :ivar path: of the target, without the query.
     :ivar query: of the target, ``None`` where there is none.
     :ivar headers: values by name, in lower case.
-    :ivar body: all of it.
+    :ivar body: what has come of it.
+    :ivar missing: bytes of it that have not come.
     """
 
-    __slots__ = ("body", "headers", "method", "path", "query", "target")
+    __slots__ = ("body", "headers", "method", "missing", "path", "query", "target")
 
     def __init__(
-        self, method: bytes, target: bytes, headers: dict[bytes, bytes], body: bytes
+        self, method: bytes, target: bytes, headers: dict[bytes, bytes], body: bytes, missing: int
     ) -> None:
         self.method = method
         self.target = target
@@ -45,11 +46,19 @@ class Plain:
         self.query = query if mark else None
         self.headers = headers
         self.body = body
+        self.missing = missing
+
+    def add(self, data: bytes) -> bytes:
+        """Add to the body what came; gives what is over."""
+        self.body += data[: self.missing]
+        over = data[self.missing :]
+        self.missing -= len(data) - len(over)
+        return over
 
 
 def plain(data: bytes) -> Plain | None:
-    """The request that ``data`` is; ``None`` where it is not exactly one whole request, or
-    has anything unusual."""
+    """The request that ``data`` begins with; ``None`` where its head is not whole, or has
+    anything unusual, or where more than this request is there."""
     found = _HEAD.match(data)
     if found is None or found.end() > MOST_HEAD:
         return None
@@ -66,8 +75,11 @@ def plain(data: bytes) -> Plain | None:
     if not _HOST.match(headers.get(b"host", b"")):
         return None
     length = headers.get(b"content-length", b"0")
-    if not (length.isdigit() and len(length) < 8 and int(length) == len(data) - found.end()):
+    if not length.isdigit() or len(length) > 7:
+        return None
+    missing = int(length) - (len(data) - found.end())
+    if missing < 0:
         return None
     if headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
         return None
-    return Plain(method, target, headers, data[found.end() :])
+    return Plain(method, target, headers, data[found.end() :], missing)

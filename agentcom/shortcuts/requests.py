@@ -126,32 +126,45 @@ class QuickChannel(HTTPChannel):
 
     :ivar endpoints: where they go; ``None`` turns this off.
     :ivar dates: see :class:`Dates`; one for all connections.
+    :ivar partly: a request of which a part of the body has not come.
     """
 
     clock: Any
     endpoints: Endpoints | None = None
     dates: Dates
+    partly: Plain | None = None
     _quick: QuickRequest | None = None
 
     def dataReceived(self, data: bytes) -> None:
-        endpoints = self.endpoints
-        if endpoints is not None and self.is_between():
+        found, over = self.partly, b""
+        if found is not None:
+            over = found.add(data)
+        elif self.endpoints is not None and self.is_between():
             found = plain(data)
-            if found is not None and endpoints.serves(found.path) and self.is_usual(found):
-                self.serve_plain(found, endpoints)
-                return
-        HTTPChannel.dataReceived(self, data)
+            if found is not None and not (
+                self.endpoints.serves(found.path) and self.is_usual(found)
+            ):
+                found = None
+        if found is None:
+            HTTPChannel.dataReceived(self, data)
+        elif found.missing:
+            self.partly = found
+        else:
+            self.partly = None
+            self.serve_plain(found)
+            if over:
+                self.dataReceived(over)
 
     def is_between(self) -> bool:
         """Whether nothing is under way."""
-        return not (self.requests or self._buffer or self._waitingForTransport)
+        return not (self.requests or self._buffer or self._waitingForTransport or self.partly)
 
     def is_usual(self, plain: Plain) -> bool:
         """Whether it may be taken here; the last word for who inherits this."""
         return True
 
-    def serve_plain(self, plain: Plain, endpoints: Endpoints) -> None:
-        """Serve a request that was taken whole."""
+    def serve_plain(self, plain: Plain) -> None:
+        """Serve a request that is whole."""
         request: Any = self.requestFactory(self)
         self.requests.append(request)
         # As ``allContentReceived``, but for the timer: see :meth:`timeoutConnection`.
@@ -161,10 +174,10 @@ class QuickChannel(HTTPChannel):
         self.setRawMode()  # type: ignore[no-untyped-call]  # untyped in Twisted
         request.take(plain)
         refused = request.refusal()
-        if refused is None:
-            endpoints.serve(request)
-        else:
+        if refused is not None:
             request.answer(refused)
+        elif self.endpoints is not None:
+            self.endpoints.serve(request)
 
     def timeoutConnection(self) -> None:
         if self._quick is not None:
