@@ -80,7 +80,7 @@ demo: ## see the hub work, from nothing
 
 bench: ## measure the hub
 	@$(DEV_VENV)
-	$(BIN)/python bench/run.py $(ARGS)
+	$(BIN)/agentcom bench $(or $(ARGS),push)
 
 clean: ## remove what the targets made, the environment too
 	rm -rf build dist docs/_build htmlcov _trial_temp* .coverage .coverage.* *.egg-info \

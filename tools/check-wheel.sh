@@ -51,6 +51,7 @@ expect agentcom --help 'push'
 expect agentcom agent --help '--hub\|--token\|Usage'
 expect twistd agentcom-agent --help '--config'
 expect agentcom chaos --help '--kill-hub'
+expect agentcom bench --help '--self-test'
 leftover=$(find "$tmp/home" "$tmp/cwd" -type f)
 [ -z "$leftover" ] || fail "asking for help wrote files: $leftover"
 step "ok"

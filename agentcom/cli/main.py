@@ -18,6 +18,7 @@ COMMANDS = {
     "agent": ("agentcom.cli.agent", "Run an agent: a command for each task."),
     "agents": ("agentcom.cli.agents", "List the connected agents, or show one."),
     "backup": ("agentcom.cli.backup", "Back up the hub's database, while the hub runs."),
+    "bench": ("agentcom.cli.bench", "Measure the hub beside what it could be."),
     "cancel": ("agentcom.cli.task", "Cancel a task."),
     "channels": ("agentcom.cli.channels", "Publish to many, subscribe, and read back."),
     "chaos": ("agentcom.cli.chaos", "Break things on purpose, and see that nothing is lost."),

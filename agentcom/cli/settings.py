@@ -53,11 +53,13 @@ class Settings:
     """What a command was told, and what follows from it.
 
     :ivar token: given by option or environment; ``None`` if neither.
+    :ivar named: whether the hub was named by an option.
     """
 
     url: HubURL
     token: str | None
     data_dir: Path
+    named: bool = False
 
     @classmethod
     def of(cls, ctx: click.Context) -> Settings:
@@ -73,7 +75,7 @@ class Settings:
             raise click.UsageError(str(e), ctx) from None
         home = given["data_dir"] or os.environ.get("AGENTCOM_HOME") or "~/.agentcom"
         token = given["token"] or os.environ.get("AGENTCOM_TOKEN") or None
-        return cls(url, token, Path(home).expanduser())
+        return cls(url, token, Path(home).expanduser(), given["hub"] is not None)
 
     @property
     def any_token(self) -> str | None:

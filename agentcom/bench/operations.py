@@ -1,0 +1,208 @@
+"""What each operation costs in a hub that has seen much, beside one that has seen next to nothing.
+
+    python -m agentcom.bench.operations --tasks 1000000 --agents 10000
+
+Two hubs run side by side: one with so many ended tasks, as many queued ones that fit nobody, and so
+many idle agents; the other with a thousand of each and fifty agents, so that pages are as long.
+The operations of `asked.py` take turns on them, one request after the other. What counts is the
+processor time of the hub for one, less what it uses when nobody asks; the median of the rounds.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+from agentcom.bench.asked import OPERATIONS, Operation
+from agentcom.bench.helpers import Helper
+from agentcom.bench.measure import percentile, raise_open_files
+from agentcom.bench.programs import program, twistd
+from agentcom.bench.servers import START_S, Server, ServerFailed, end_cleanly_on_sigterm
+from agentcom.bench.sides import Refused, Side, some_ids
+
+FEW_TASKS, FEW_AGENTS = 1_000, 50
+GOAL = 1.2
+FILL_S = 600.0
+CROWD_S = 120.0
+HEAR_S = 180.0
+STATUSES = ("completed", "queued")
+IDS = 3_000
+TOKENS = "tokens.json"
+IDLE = "a second without requests"
+LOOPBACK = "tcp:0:interface=127.0.0.1"
+
+
+def hub(data: Path) -> list[str]:
+    """The command for a hub."""
+    # One agent sends all messages here, faster than one may.
+    rate = ("--message-rate", "unlimited")
+    return twistd("agentcom", "--listen", LOOPBACK, "--data-dir", str(data), *rate)
+
+
+def filled(work: Path, name: str, tasks: int, agents: int) -> Path:
+    """A data directory with so many tasks of each kind, and a token for each agent.
+
+    One that is there already is taken as it is.
+    """
+    data = work / name
+    if (data / TOKENS).exists():
+        return data
+    data.mkdir()
+    with Server(hub(data), data / "server.log"):
+        pass
+    database = str(data / "agentcom.db")
+    for command in (
+        program("fill", database, "ended", str(tasks)),
+        program("fill", database, "queued", str(tasks)),
+        program("tokens", database, str(data / TOKENS), "crowd", str(agents)),
+    ):
+        done = subprocess.run(command, capture_output=True, text=True, timeout=FILL_S, check=False)
+        if done.returncode != 0:
+            raise ServerFailed(f"filling {name} failed:\n{done.stderr[-2000:]}")
+    return data
+
+
+def opened(stack: ExitStack, name: str, data: Path, tasks: int, agents: int) -> Side:
+    """Start a hub on it, and have its agents come."""
+    ids = some_ids(data / "agentcom.db", STATUSES, IDS)
+    server = stack.enter_context(Server(hub(data), data / "server.log", START_S + tasks / 10_000))
+    tokens = str(data / TOKENS)
+    options = ["--url", server.url, "--tokens", tokens, "--limit", str(CROWD_S)]
+    crowd = stack.enter_context(Helper("loads.crowd", *options))
+    crowd.hear(HEAR_S)
+    crowd.say(f"connect {agents}")
+    told = crowd.hear(HEAR_S)
+    if told["connected"] < agents:
+        raise ServerFailed(f"only {told['connected']} of {agents} agents came: {told}")
+    admin = (data / "admin.token").read_text().strip()
+    side = Side(name, server.url, server.pid or 0, admin, ids)
+    stack.callback(side.close)
+    return side
+
+
+def measured(operation: Operation, sides: list[Side], times: int, rounds: int) -> dict[str, Any]:
+    """One operation on both, in turns: a row of the table."""
+    times = max(2, int(times * operation.share))
+    used: dict[str, list[float]] = {side.name: [] for side in sides}
+    took: dict[str, list[float]] = {side.name: [] for side in sides}
+    for _ in range(rounds):
+        for side in sides:
+            step = operation.ready(side, times)
+            each, lasted = side.measure(step, times)
+            if operation.rows is not None:
+                each /= operation.rows(side)
+            used[side.name].append(each * 1e6)
+            took[side.name] += lasted
+    us = {name: statistics.median(found) for name, found in used.items()}
+    ms = {name: percentile(sorted(found), 0.5) * 1000 for name, found in took.items()}
+    return row(operation.name, us, ms, operation.rows is not None)
+
+
+def row(name: str, us: dict[str, float], ms: dict[str, float], per_row: bool) -> dict[str, Any]:
+    """A row of the table, rounded."""
+    return {
+        "operation": name,
+        "empty_us": round(us["empty"], 1),
+        "full_us": round(us["full"], 1),
+        "ratio": round(us["full"] / us["empty"], 2) if us["empty"] else None,
+        "empty_p50_ms": round(ms["empty"], 2) if ms else None,
+        "full_p50_ms": round(ms["full"], 2) if ms else None,
+        "per_row": per_row,
+    }
+
+
+def compare(
+    work: Path,
+    tasks: int,
+    agents: int,
+    times: int = 100,
+    rounds: int = 3,
+    only: tuple[str, ...] = (),
+    say: Callable[[str], None] = lambda text: None,
+) -> dict[str, Any]:
+    """Measure all operations on both hubs.
+
+    :param work: where data directories are made.
+    :param only: names of operations; all of them by default.
+    :param say: told each row of the table as soon as it is measured.
+    :returns: `rows`, and `over`: the names of those over the goal.
+    """
+    raise_open_files()
+    rows = []
+    with ExitStack() as stack:
+        sides = [
+            opened(stack, name, filled(work, name, some, many), some, many)
+            for name, some, many in (
+                ("empty", min(tasks, FEW_TASKS), min(agents, FEW_AGENTS)),
+                ("full", tasks, agents),
+            )
+        ]
+        idle = {side.name: side.rest() * 1e6 for side in sides}
+        rows.append(row(IDLE, idle, {}, False))
+        say(line(rows[-1]))
+        for operation in OPERATIONS:
+            if only and operation.name not in only:
+                continue
+            try:
+                rows.append(measured(operation, sides, times, rounds))
+            except Refused as e:
+                rows.append({"operation": operation.name, "error": str(e)})
+            say(line(rows[-1]))
+    # Who is idle pings: that much is not for nothing.
+    over = [one["operation"] for one in rows[1:] if one.get("ratio") and one["ratio"] > GOAL]
+    return {"rows": rows, "over": over}
+
+
+def line(one: dict[str, Any]) -> str:
+    """A row as it is printed."""
+    if "error" in one:
+        return f"{one['operation']:<26} {one['error']}"
+    ratio = "-" if one["ratio"] is None else f"{one['ratio']:.2f}"
+    text = f"{one['operation']:<26}{one['empty_us']:>10.1f}{one['full_us']:>10.1f}{ratio:>7}"
+    if one["empty_p50_ms"] is not None:
+        text += f"{one['empty_p50_ms']:>9.2f}{one['full_p50_ms']:>9.2f}"
+    return text + (" (a row)" if one["per_row"] else "")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Compare a full hub with an empty one.")
+    parser.add_argument("--tasks", type=int, default=1_000_000, help="ended, and queued (1000000)")
+    parser.add_argument("--agents", type=int, default=10_000, help="idle agents (10000)")
+    parser.add_argument("--times", type=int, default=100, help="of each operation in a round (100)")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--only", action="append", default=[], help="an operation; repeatable")
+    parser.add_argument("--work-dir", type=Path, help="a directory on a disk")
+    parser.add_argument("--keep", type=Path, help="a directory for the databases, used again")
+    parser.add_argument("--json", type=Path)
+    options = parser.parse_args()
+    end_cleanly_on_sigterm()
+    with ExitStack() as stack:
+        work = options.keep
+        if work is None:
+            made = tempfile.TemporaryDirectory(prefix="agentcom-operations-", dir=options.work_dir)
+            work = Path(stack.enter_context(made))
+        found = compare(
+            work,
+            options.tasks,
+            options.agents,
+            options.times,
+            options.rounds,
+            tuple(options.only),
+            lambda text: print(text, flush=True),
+        )
+    if options.json:
+        options.json.write_text(json.dumps(found, indent=2))
+    if found["over"]:
+        sys.exit(f"over {GOAL}: {', '.join(found['over'])}")
+
+
+if __name__ == "__main__":
+    main()
