@@ -29,14 +29,16 @@ class Kind(StrEnum):
     STATE = "state_report"
 
 
-# Rule 4.  ``task_recovering`` is not in it: it asks, and counts from the agent
-# that holds or last had the task; ``state_report`` is judged by `keeps` alone.
+# Rule 4.  ``task_recovering`` asks, and counts from the agent that holds or last
+# had the task; ``state_report`` is judged by `keeps` alone.
 _ALLOWED: dict[Kind, frozenset[Status]] = {
     Kind.ACCEPTED: frozenset({Status.ASSIGNED, Status.WORKING}),
     Kind.PROGRESS: frozenset({Status.ASSIGNED, Status.WORKING}),
     Kind.COMPLETE: frozenset({Status.ASSIGNED, Status.WORKING, Status.QUEUED}),
     Kind.FAILED: frozenset({Status.ASSIGNED, Status.WORKING, Status.QUEUED}),
     Kind.REJECTED: frozenset({Status.ASSIGNED}),
+    Kind.RECOVERING: frozenset({Status.ASSIGNED, Status.WORKING, Status.QUEUED}),
+    Kind.STATE: frozenset({Status.ASSIGNED, Status.WORKING, Status.QUEUED}),
 }
 
 
@@ -72,7 +74,6 @@ def judge(task: Task, kind: Kind, agent_id: str, generation: int | None) -> Verd
     :param generation: as the report carried it; ``None`` and 0 mean not sent.
     """
     ending = task.ending
-    holds = task.agent_id == agent_id and (task.status.held or task.status is Status.QUEUED)
     if (
         ending is not None
         # An attempt that the hub itself failed has failed: its agent, which was
@@ -81,17 +82,18 @@ def judge(task: Task, kind: Kind, agent_id: str, generation: int | None) -> Verd
         and ending.agent_id == agent_id
         # Without a generation, an agent that has an attempt running speaks of
         # that one; only one that has none can be repeating itself.
-        and (generation == ending.generation if generation else not (holds and task.status.held))
+        and (
+            generation == ending.generation
+            if generation
+            else not (task.status.held and task.agent_id == agent_id)
+        )
     ):
         return Repeated(ending.answer)
     if task.agent_id != agent_id:
         return Refused("not_assignee")
     if generation and generation != task.generation:
         return Refused("stale_generation")
-    allowed = _ALLOWED.get(kind)
-    if allowed is None:
-        return _COUNTS if holds else Refused("invalid_state", task.status)
-    if task.status not in allowed:
+    if task.status not in _ALLOWED[kind]:
         return Refused("invalid_state", task.status)
     return _COUNTS
 

@@ -30,12 +30,12 @@ class Histogram:
         self._counts = [0] * (len(self.bounds) + 1)
         self.sum = 0.0
 
-    def add(self, value: float) -> None:
-        """Count one value; one that is below 0, as when the time was set back, is 0."""
+    def add(self, value: float, times: int = 1) -> None:
+        """Count a value; one that is below 0, as when the time was set back, is 0."""
         if value < 0:
             value = 0.0
-        self._counts[bisect_left(self.bounds, value)] += 1
-        self.sum += value
+        self._counts[bisect_left(self.bounds, value)] += times
+        self.sum += value * times
 
     def cumulative(self) -> list[int]:
         """How many values were up to each bound, and at last how many there were."""
@@ -58,14 +58,14 @@ class Spread:
         """How many classes have a count."""
         return len(self._counts)
 
-    def add(self, value: int) -> None:
-        """Count one value; one that is out of bounds counts as the bound."""
+    def add(self, value: int, times: int = 1) -> None:
+        """Count a value; one that is out of bounds counts as the bound."""
         value = min(max(value, 0), 1 << 53)
         shift = value.bit_length() - _SHIFT
         # Below twice FINE each number has a class of its own.
         place = value if shift <= 0 else shift * FINE + (value >> shift)
-        self._counts[place] = self._counts.get(place, 0) + 1
-        self._count += 1
+        self._counts[place] = self._counts.get(place, 0) + times
+        self._count += times
 
     def percentile(self, percent: int) -> int | None:
         """The least value that so many percent do not exceed, ``None`` where there is none.

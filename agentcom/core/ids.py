@@ -20,6 +20,13 @@ MAX_INTEGER = 2**53
 POOL = 4096
 """Bytes taken from the random source at a time: a call for each id costs more."""
 
+TOGETHER = 1024
+"""Task ids, one after the other, that begin alike: so they share pages of the index of ids,
+where each of a million would have one of its own."""
+
+ALIKE = 3
+"""Hex digits with which those begin."""
+
 
 class Ids:
     """Makes ids from a secure random source.
@@ -31,10 +38,16 @@ class Ids:
         self._random_bytes = random_bytes
         self._pool = b""
         self._used = 0
+        self._beginning = ""
+        self._left = 0
 
     def task(self) -> str:
         """A new task id."""
-        return "task-" + self._take(8)
+        if not self._left:
+            self._beginning = "task-" + self._take(2)[:ALIKE]
+            self._left = TOGETHER
+        self._left -= 1
+        return self._beginning + self._take(8)[ALIKE:]
 
     def message(self) -> str:
         """A new message id."""

@@ -14,7 +14,14 @@ from agentcom.core.retry import Backoff
 
 
 class Status(StrEnum):
-    """Where a task is in its life (PROTOCOL.md section 4, Task object)."""
+    """Where a task is in its life (PROTOCOL.md section 4, Task object).
+
+    :ivar ended: whether nothing more happens to the task by itself.
+    :ivar held: whether an agent has the task now.
+    """
+
+    ended: bool
+    held: bool
 
     QUEUED = "queued"
     ASSIGNED = "assigned"
@@ -24,19 +31,14 @@ class Status(StrEnum):
     CANCELLED = "cancelled"
     EXPIRED = "expired"
 
-    @property
-    def ended(self) -> bool:
-        """Whether nothing more happens to the task by itself."""
-        return self in ENDED
-
-    @property
-    def held(self) -> bool:
-        """Whether an agent has the task now."""
-        return self in HELD
-
 
 ENDED = frozenset({Status.COMPLETED, Status.DEAD_LETTER, Status.CANCELLED, Status.EXPIRED})
 HELD = frozenset({Status.ASSIGNED, Status.WORKING})
+
+for _status in Status:
+    # Kept, because each report asks several times.
+    _status.ended = _status in ENDED
+    _status.held = _status in HELD
 
 
 class Priority(StrEnum):

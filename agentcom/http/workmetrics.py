@@ -130,18 +130,20 @@ class WorkNumbers(Collector):
         yield histogram(
             "task_dispatch_seconds",
             "Time from when a task could be given to an agent until it was.",
-            timings.waited,
+            timings.waited.histogram(),
         )
         yield histogram(
             "task_first_dispatch_seconds",
             "Time from the submission of a task to its first assignment.",
-            timings.first,
+            timings.first.histogram(),
         )
         yield histogram(
-            "task_accept_seconds", "Time from an assignment to its acceptance.", timings.accepted
+            "task_accept_seconds",
+            "Time from an assignment to its acceptance.",
+            timings.accepted.histogram(),
         )
         yield histogram(
             "task_run_seconds",
             "Time from an assignment to the end of its attempt.",
-            timings.ran,
+            timings.ran.histogram(),
         )

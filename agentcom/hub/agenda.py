@@ -8,7 +8,7 @@ survives whatever an entry raises: a timer that stops is how tasks get lost.
 from __future__ import annotations
 
 import heapq
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
@@ -26,12 +26,15 @@ class Agenda:
     """Runs named entries when they are due.
 
     :param clock: seconds and ``callLater``.
+    :ivar seconds: what its clock says: good for how long ago a thing was, also when
+        the time is set.
     """
 
     log = Logger()
 
     def __init__(self, clock: IReactorTime) -> None:
         self._clock = clock
+        self.seconds: Callable[[], float] = clock.seconds
         self._due: dict[tuple[str, str], float] = {}
         self._heap: list[tuple[float, str, str]] = []
         self._steps: dict[str, Callable[[str], None]] = {}
@@ -61,14 +64,15 @@ class Agenda:
         """Forget an entry, if it is there."""
         self._due.pop((kind, key), None)
 
+    def cancel_all(self, kinds: Iterable[str], key: str) -> None:
+        """Forget the entries of several kinds, those that are there."""
+        for kind in kinds:
+            self._due.pop((kind, key), None)
+
     def left(self, kind: str, key: str) -> float | None:
         """Seconds until an entry is due, ``None`` where there is none."""
         due = self._due.get((kind, key))
         return None if due is None else max(0.0, due - self._clock.seconds())
-
-    def seconds(self) -> float:
-        """What its clock says: good for how long ago a thing was, also when the time is set."""
-        return self._clock.seconds()
 
     def start(self) -> None:
         """Begin to tick."""

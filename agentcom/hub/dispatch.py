@@ -8,8 +8,8 @@ commit, to the connection that the decision was made for.  What waits is in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from msgspec import Raw
 from twisted.logger import Logger
@@ -37,12 +37,16 @@ AGAIN_S = 1.0
 ASIDE_MS = 30_000
 """Milliseconds for which such a task stands back, that others may go on."""
 
+# Kept, because a member is found in the time of some comparisons.
+_QUEUED = Status.QUEUED
+
 
 class Dispatch:
     """Hands tasks to the agents in the map.
 
     :param roster: the factory-level agent map.
     :param now: Unix milliseconds.
+    :ivar staff: which agents fit, and have room.
     :ivar standstill: the drain of the whole hub, while there is one.
     """
 
@@ -65,10 +69,9 @@ class Dispatch:
         self.standstill: Drain | None = None
         self.queue = Queue()
         self.holdings = Holdings(roster, agenda)
-        self._staff = Staff(roster, self.holdings, self.queue)
+        self.staff = Staff(roster, self.holdings, self.queue)
         self._delays = Delays(self.queue, agenda, now, self.match)
         self._later: dict[Group, None] | None = None
-        self._giving = False
         ledger.parked_in(self.queue)
         agenda.on("again", lambda _: self._match_all())
 
@@ -94,7 +97,7 @@ class Dispatch:
         """Take in what waits, at start."""
         now = self._now()
         for task in waiting:
-            self.queue.add(task, self._staff.group(task.pinned, task.needs), now)
+            self.queue.add(task, self.staff.group(task.pinned, task.needs), now)
             if task.agent_id is not None:
                 self.holdings.of(task.agent_id).lost.add(task.id)
         self._delays.plan()
@@ -109,31 +112,33 @@ class Dispatch:
         holding = self.holdings.of(agent_id)
         holding.draining = True
         holding.asked = reason
+        self.holdings.touch(agent_id)
 
     def came(self, agent: Agent) -> None:
         """An agent is in the map, or says something new of itself."""
-        self._staff.came(agent)
+        self.staff.came(agent)
 
     def left(self, agent_id: str) -> None:
         """An agent is not in the map any more."""
-        self._staff.left(agent_id)
+        self.staff.left(agent_id)
 
     # -- matching -------------------------------------------------------
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """What is changed in here is written as one, and matched at its end."""
+    def together(self, work: Callable[[], None]) -> None:
+        """What ``work`` changes is written as one, and matched at its end."""
         if self._later is not None:
-            yield
+            work()
             return
         self._later = {}
-        with self._ledger.together():
-            try:
-                yield
-            finally:
-                later, self._later = self._later, None
-                for group in later:
-                    self.match(group)
+        self._ledger.together(partial(self._decide, work))
+
+    def _decide(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        finally:
+            later, self._later = self._later, None
+            for group in later or ():
+                self.match(group)
 
     def match(self, group: Group) -> None:
         """Tasks of a group are ready: give them to those who have room."""
@@ -141,10 +146,9 @@ class Dispatch:
             self._later[group] = None
             return
         while self.assigns and group.ready:
-            agent_id = self._staff.first(group)
+            agent_id = self.staff.first(group)
             if agent_id is None or not self._give(agent_id):
                 return
-            self._staff.has_room(agent_id)
 
     def _match_all(self) -> None:
         for group in list(self.queue.groups()):
@@ -155,7 +159,7 @@ class Dispatch:
         """An agent may have room: give it what waits, as far as it may have more."""
         while self._give(agent_id):
             pass
-        self._staff.has_room(agent_id)
+        self.staff.has_room(agent_id)
 
     def _give(self, agent_id: str) -> bool:
         """Assign one task to an agent, if it may have one and one waits for it."""
@@ -179,19 +183,13 @@ class Dispatch:
             self.log.critical("task {task_id} is not in the store any more", task_id=task_id)
             self.queue.remove(task_id, served=False)
             return True
-        over = expired(task, self._now())
+        over = None if task.expires_at is None else expired(task, self._now())
         if over is not None:
             # Nobody is to begin what is of no use any more.
             self._interventions.expire(task_id, over)
             return True
-        if holding.probing:
-            holding.probing = False
-            holding.trial = task_id
-        self._giving = True
-        try:
-            new = self._ledger.change(task_id, Assign(agent_id), lambda: self.send(new, link))
-        finally:
-            self._giving = False
+        holding.tries(task_id)
+        new = self._ledger.change(task_id, Assign(agent_id), lambda: self.send(new, link))
         return True
 
     def moved(self, old: Task | None, new: Task) -> None:
@@ -204,22 +202,20 @@ class Dispatch:
                     return
                 self.holdings.release(old)
             elif old.id in self.queue:
-                self.queue.remove(old.id, served=is_held)
-                self._delays.end(old.id)
-                self._staff.trim()
+                if self.queue.remove(old.id, served=is_held):
+                    self.staff.trim()
+                if old.ready_at is not None:
+                    self._delays.end(old.id)
                 self.holdings.waits_no_more(old.id, old.agent_id)
         if is_held:
             self.holdings.take(new)
-            if not self._giving:
-                # A push, or one that is taken up again: what room is left is told.
-                self._staff.has_room(new.agent_id or "")
-        elif new.status is Status.QUEUED:
+        elif new.status is _QUEUED:
             self._wait(new)
         if was_held and old is not None and old.agent_id is not None:
             self.offer(old.agent_id)
 
     def _wait(self, task: Task) -> None:
-        group = self._staff.group(task.pinned, task.needs)
+        group = self.staff.group(task.pinned, task.needs)
         self.holdings.waits(task)
         now = self._now()
         if self.queue.add(task, group, now):
@@ -247,7 +243,7 @@ def assignment(task: Task) -> TaskAssign:
         assigned_at=task.assigned_at or task.updated_at,
         generation=task.generation,
         attempt=task.attempts,
-        priority=task.priority.value,
+        priority=task.priority,
         submitted_by=task.submitted_by,
         submitted_at=task.created_at,
         deadline=task.deadline,

@@ -101,6 +101,7 @@ class EventLog:
         self._pruned_seq = pruned_seq
         self._ring: list[Event] = []
         self._ring_bytes = 0
+        self._weights: list[int] = []
         self._pages: dict[int, Page] = {}
         self._watchers: set[Subscription] = set()
         store.on_commit(self._committed)
@@ -201,15 +202,17 @@ class EventLog:
         return page
 
     def _committed(self, events: list[Event]) -> None:
-        ring = self._ring
+        ring, weights = self._ring, self._weights
         ring += events
-        self._ring_bytes += sum(map(event_weight, events))
+        # Kept, because the oldest ones would have to be fetched from far to be weighed.
+        new = list(map(event_weight, events))
+        weights += new
         over = max(0, len(ring) - RING)
-        self._ring_bytes -= sum(map(event_weight, ring[:over]))
+        self._ring_bytes += sum(new) - sum(weights[:over])
         while self._ring_bytes > RING_BYTES and len(ring) - over > 1:
-            self._ring_bytes -= event_weight(ring[over])
+            self._ring_bytes -= weights[over]
             over += 1
-        del ring[:over]
+        del ring[:over], weights[:over]
         self._pages.clear()
         self.last_seq = events[-1].seq or self.last_seq
         for watcher in list(self._watchers):

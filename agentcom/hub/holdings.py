@@ -6,14 +6,14 @@ task, whoever caused it, because nothing but the ledger's moves changes this.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from agentcom.core.drain import Drain
 from agentcom.core.fence import unsaid
 from agentcom.core.state import OnDisconnect, Task
 from agentcom.hub.agenda import Agenda
 from agentcom.hub.link import Roster
-from agentcom.hub.queue import Group
+from agentcom.hub.queue import Group, Place
 
 SENT_AGAIN = 2
 """Times that a task is sent again to an agent that comes back without a word of it."""
@@ -26,7 +26,8 @@ class Holding:
         spoke of it: in seconds of the agenda's clock, ``None`` for not since the hub started.
     :ivar lost: tasks of its own that went back to the queue without its word:
         it may still work on them.
-    :ivar groups: groups of tasks that it fits, while it is in the map.
+    :ivar groups: groups of tasks that it fits, while it is in the map, each with the
+        place at which it is entered there; see :mod:`.staff`.
     :ivar stamp: when what it has changed last, as a growing number.
     :ivar unconfirmed: held tasks that it has not mentioned since it is back.
     :ivar repeated: held tasks that were sent again: a rejection means busy.
@@ -53,7 +54,7 @@ class Holding:
     def __init__(self) -> None:
         self.held: dict[str, float | None] = {}
         self.lost: set[str] = set()
-        self.groups: dict[Group, None] = {}
+        self.groups: dict[Group, Place | None] = {}
         self.stamp = 0
         self.unconfirmed: set[str] = set()
         self.repeated: set[str] = set()
@@ -83,6 +84,12 @@ class Holding:
             and (self.probing or not self.unresponsive)
         )
 
+    def tries(self, task_id: str) -> None:
+        """It is given a task: if it was to be tried, this is the try."""
+        if self.probing:
+            self.probing = False
+            self.trial = task_id
+
     def ignores(self, task_id: str) -> bool:
         """It is back, and said nothing of a task that it never accepted: whether once too often."""
         self.unheard[task_id] = self.unheard.get(task_id, 0) + 1
@@ -92,9 +99,10 @@ class Holding:
         """The task is no longer its own."""
         self.held.pop(task_id, None)
         self.unconfirmed.discard(task_id)
-        self.repeated.discard(task_id)
         self.unheard.pop(task_id, None)
-        self.busy.pop(task_id, None)
+        if self.repeated:
+            self.repeated.discard(task_id)
+            self.busy.pop(task_id, None)
 
     def empty(self) -> bool:
         """Whether nothing need be remembered once the agent is away."""
@@ -106,17 +114,19 @@ class Holdings:
     """Every agent's holding.
 
     :param roster: the factory-level agent map.
+    :ivar get: gives an agent's holding, ``None`` where there is nothing to remember.
+    :ivar changed: agents in the map that may take more or less than when
+        :mod:`.standings` looked last.
     """
 
     def __init__(self, roster: Roster, agenda: Agenda) -> None:
         self._roster = roster
         self._agenda = agenda
         self._of: dict[str, Holding] = {}
-        self._changes = 0
-
-    def get(self, agent_id: str) -> Holding | None:
-        """The agent's holding, if there is anything to remember."""
-        return self._of.get(agent_id)
+        # The dictionary's own: each report asks several times.
+        self.get: Callable[[str], Holding | None] = self._of.get
+        self.changed: set[str] = set()
+        self._changes = self._held = 0
 
     def of(self, agent_id: str) -> Holding:
         """The agent's holding, made empty where it has none."""
@@ -127,9 +137,10 @@ class Holdings:
 
     def forget_if_empty(self, agent_id: str) -> None:
         """Drop what need not be remembered of an agent that is away."""
-        found = self._of.get(agent_id)
-        if found is not None and found.empty() and agent_id not in self._roster:
-            del self._of[agent_id]
+        if agent_id not in self._roster:
+            found = self._of.get(agent_id)
+            if found is not None and found.empty():
+                del self._of[agent_id]
 
     def items(self) -> Iterable[tuple[str, Holding]]:
         """All holdings, by agent id; those of agents that are away included."""
@@ -142,29 +153,40 @@ class Holdings:
 
     def total(self) -> int:
         """How many tasks agents have now, all agents together."""
-        return sum(len(holding.held) for holding in self._of.values())
+        return self._held
+
+    def touch(self, agent_id: str) -> None:
+        """What an agent may be offered has changed by something else than a task of its own."""
+        if agent_id in self._roster:
+            self.changed.add(agent_id)
 
     def take(self, task: Task) -> None:
         """The task is its agent's now."""
         agent_id = task.agent_id or ""
         holding = self.of(agent_id)
+        self._held += task.id not in holding.held
         holding.held[task.id] = None
         self._changes += 1
         holding.stamp = self._changes
         if agent_id not in self._roster:
             # A replaced line spoke for an agent that is gone since.
             self.hold(task)
+        else:
+            self.changed.add(agent_id)
 
     def release(self, task: Task) -> None:
         """The task is its agent's no more."""
         agent_id = task.agent_id or ""
         holding = self.of(agent_id)
+        self._held -= task.id in holding.held
         holding.release(task.id)
         self._changes += 1
         holding.stamp = self._changes
-        for kind in ("hold", "ask_again", "recover"):
-            self._agenda.cancel(kind, task.id)
-        self.forget_if_empty(agent_id)
+        self._agenda.cancel_all(("hold", "ask_again", "recover"), task.id)
+        if agent_id in self._roster:
+            self.changed.add(agent_id)
+        else:
+            self.forget_if_empty(agent_id)
 
     def hold(self, task: Task) -> None:
         """Its agent is away: it keeps the task for a while, or for ever."""

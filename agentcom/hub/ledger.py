@@ -12,8 +12,7 @@ place in the queue, and their rows are read back when their turn comes.
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Container, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Container
 
 import msgspec
 from twisted.internet.defer import Deferred
@@ -37,6 +36,9 @@ ENDED_KEPT = 4_096
 WARM_TASKS = 20_000
 WARM_BYTES = 64 * 1024 * 1024
 """Queued tasks kept whole in memory, and their texts; beyond either they are parked."""
+
+# Kept, because a member is found in the time of some comparisons.
+_QUEUED = Status.QUEUED
 
 Moved = Callable[[Task | None, Task], None]
 
@@ -79,19 +81,16 @@ class _Warm:
         self._weights: dict[str, int] = {}
         self._bytes = 0
 
-    def put(self, task: Task) -> None:
-        """One more, or the same again."""
+    def put(self, task: Task) -> bool:
+        """One more, or the same again; whether there are more now than should be."""
         weight = task_weight(task)
         self._bytes += weight - self._weights.get(task.id, 0)
         self._weights[task.id] = weight
+        return len(self._weights) > WARM_TASKS or self._bytes > WARM_BYTES
 
     def drop(self, task_id: str) -> None:
         """One less, if it is there."""
         self._bytes -= self._weights.pop(task_id, 0)
-
-    def full(self) -> bool:
-        """Whether there are more than should be."""
-        return len(self._weights) > WARM_TASKS or self._bytes > WARM_BYTES
 
 
 class Ledger:
@@ -157,7 +156,7 @@ class Ledger:
 
     def find(self, task_id: str) -> Task | None:
         """A live task, or one that ended lately (then without its bodies)."""
-        return self.peek(task_id) or self._ended.get(task_id)
+        return self.live.get(task_id) or self.peek(task_id) or self._ended.get(task_id)
 
     def add(self, task: Task, drafts: list[Draft], then: Callable[[], None] | None = None) -> None:
         """Take a new task."""
@@ -176,15 +175,14 @@ class Ledger:
         self.forgotten += 1
         self._ended.pop(task_id, None)
 
-    @contextmanager
-    def together(self) -> Iterator[None]:
-        """What is added and changed in here is written as one unit."""
+    def together(self, work: Callable[[], None]) -> None:
+        """What ``work`` adds and changes is written as one unit."""
         if self._together is not None:
-            yield
+            work()
             return
         unit = self._together = _Together()
         try:
-            yield
+            work()
         finally:
             self._together = None
             self._store.commit(unit.unit())
@@ -196,7 +194,7 @@ class Ledger:
 
         :raises IllegalTransition: the task's status does not allow it.
         """
-        task = self.live_task(task_id)
+        task = self.live.get(task_id) or self.live_task(task_id)
         now = self._now()
         waiting = self._progress.pop(task_id, None) if self._progress else None
         if waiting is None:
@@ -208,7 +206,8 @@ class Ledger:
         if new is task and not drafts:
             self.answer(then)
             return task
-        self._warm.drop(task_id)
+        if task.status is _QUEUED:
+            self._warm.drop(task_id)
         if new.status.ended:
             del self.live[task_id]
             self.remember(new)
@@ -267,10 +266,8 @@ class Ledger:
     def _write(
         self, task: Task, new: bool, drafts: list[Draft], then: Callable[[], None] | None
     ) -> None:
-        if task.status is Status.QUEUED:
-            self._warm.put(task)
-            if self._warm.full():
-                then = self._parking(task, then)
+        if task.status is _QUEUED and self._warm.put(task):
+            then = self._parking(task, then)
         if self._together is not None:
             self._together.put(task, new, drafts, then)
         elif new:

@@ -34,6 +34,9 @@ asks for less gets the task back, and says nothing of the agent."""
 AT_A_TIME = 40
 """Tasks that one look for expired ones ends: more would hold up the reactor."""
 
+# Kept, because a member is found in the time of some comparisons.
+_ASSIGNED, _WORKING = Status.ASSIGNED, Status.WORKING
+
 
 class TimeLimits:
     """Sees to it that no task waits, or runs, for longer than was asked for.
@@ -70,16 +73,17 @@ class TimeLimits:
 
     def follow(self, old: Task | None, new: Task) -> None:
         """Begin and end the limits of attempts as tasks move."""
-        if new.status is Status.ASSIGNED:
+        status = new.status
+        if status is _WORKING and old is not None and new.generation == old.generation:
+            self._agenda.cancel("accept", new.id)
+            if not old.status.held:
+                self._time_attempt(new)
+        elif status is _ASSIGNED:
             if old is None and new.agent_id not in self._roster:
                 # Loaded at the start: it is sent again when its agent is back.
                 return
             if old is None or old.generation != new.generation:
                 self._begin(new)
-        elif new.status is Status.WORKING and new.generation == (old or new).generation:
-            self._agenda.cancel("accept", new.id)
-            if old is not None and not old.status.held:
-                self._time_attempt(new)
         elif old is not None and old.status.held:
             self._agenda.cancel("accept", new.id)
             if new.terms.attempt_timeout_s is not None:

@@ -29,18 +29,17 @@ class Lookup:
         self._store = store
         self._looking: dict[str, list[tuple[Then, Deferred[None]]]] = {}
 
-    def find(self, task_id: str, then: Then) -> Deferred[None] | None:
-        """Call ``then`` with the task, or ``None`` where there is none.
+    def at_hand(self, task_id: str) -> Task | None:
+        """The task, ``None`` where :meth:`find` must look for it."""
+        return None if task_id in self._looking else self._ledger.find(task_id)
 
-        :returns: ``None`` when it was called at once, else what fires after it.
+    def find(self, task_id: str, then: Then) -> Deferred[None]:
+        """Look in the store, and call ``then`` with the task, or ``None`` where there is none.
+
+        :returns: what fires after it.
         """
-        waiting = self._looking.get(task_id)
-        if waiting is None:
-            task = self._ledger.find(task_id)
-            if task is not None:
-                then(task)
-                return None
         done: Deferred[None] = Deferred()
+        waiting = self._looking.get(task_id)
         if waiting is not None:
             waiting.append((then, done))
         else:

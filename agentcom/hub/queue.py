@@ -33,6 +33,9 @@ KEPT_EMPTY = 256
 SLACK = 64
 """Stale entries that a heap may have beside the good ones."""
 
+Place = tuple[float, int, str]
+"""Load, stamp and id of an agent that has room: the smallest gets the next task."""
+
 Turn = tuple[int, int, int]
 """Rank, last turn of the submitter, order: the smallest goes first."""
 
@@ -71,8 +74,8 @@ class Group:
     :ivar count: how many wait, delayed ones included.
     :ivar ready: how many may be given to somebody now.
     :ivar members: agents in the map that fit.
-    :ivar free: those of them that have room, as a heap of load, stamp and
-        agent id; what has changed since is found stale.
+    :ivar free: a heap of the places of those of them that have room; which of
+        them still stand, each agent's holding knows.
     """
 
     def __init__(self, pinned: str | None, needs: Needs) -> None:
@@ -81,7 +84,7 @@ class Group:
         self.count = 0
         self.ready = 0
         self.members: set[str] = set()
-        self.free: list[tuple[float, int, str]] = []
+        self.free: list[Place] = []
         self._lanes: list[dict[str, Lane]] = [{} for _ in Priority]
         self._turns: list[list[tuple[int, int, str]]] = [[] for _ in Priority]
 
@@ -254,10 +257,11 @@ class Queue:
                 heapify(self._delayed)
         return ready
 
-    def remove(self, task_id: str, served: bool) -> None:
+    def remove(self, task_id: str, served: bool) -> bool:
         """A task waits no more.
 
         :param served: an agent has it now: its submitter had a turn.
+        :returns: whether it was the last one of its group.
         """
         entry = self._entries.pop(task_id)
         group = entry.group
@@ -270,6 +274,16 @@ class Queue:
         if served:
             self._turn += 1
             self._served[entry.submitter] = self._turn
+        return not group.count
+
+    def pass_by(self, group: Group, submitter: str) -> None:
+        """A new task went to an agent without waiting: its submitter had a turn."""
+        if group in self._empty:
+            # It is used: others are forgotten before it.
+            del self._empty[group]
+            self._empty[group] = None
+        self._turn += 1
+        self._served[submitter] = self._turn
 
     def set_aside(self, task_id: str, until: int) -> None:
         """Keep a ready task back until a time, in Unix milliseconds."""

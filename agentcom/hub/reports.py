@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 from twisted.internet.defer import Deferred
@@ -36,6 +37,7 @@ from agentcom.hub.willingness import Willingness
 from agentcom.store.interface import Store
 from agentcom.wire import frames
 from agentcom.wire.codec import cut, encode
+from agentcom.wire.frames import TaskAck, ref_of
 
 NOT_BEGUN = frozenset({"accepted", "waking", "waking_confirmation"})
 """``last_status`` of work that had not started (section 3.2)."""
@@ -43,8 +45,15 @@ NOT_BEGUN = frozenset({"accepted", "waking", "waking_confirmation"})
 COST_BYTES = 4_096
 """Bytes of a progress report's ``cost`` that are kept."""
 
-Refuse = Callable[[AgentComError], None]
-"""Sends an ``error`` frame for the report."""
+Refuse = Callable[[Any, AgentComError], None]
+"""Sends an ``error`` frame for a report."""
+
+_BEGUN = frozenset({Kind.ACCEPTED, Kind.PROGRESS})
+"""Reports of an agent that works on the task."""
+
+# Kept, because a member is found in the time of some comparisons.
+_STATE, _REJECTED = Kind.STATE, Kind.REJECTED
+_ACCEPT = Accept()
 
 _REFUSALS: dict[str, type[AgentComError]] = {
     e.code: e for e in (NotAssignee, StaleGeneration, InvalidState)
@@ -95,6 +104,11 @@ class Reports:
         :returns: what to wait for where the task had to be looked up.
         """
 
+        task = self._lookup.at_hand(frame.task_id)
+        if task is not None:
+            self._weigh(task, link, frame, refuse)
+            return None
+
         def found(task: Task | None) -> None:
             if task is None:
                 self._unknown(link, frame)
@@ -106,22 +120,21 @@ class Reports:
     def _weigh(self, task: Task, link: Link, frame: frames.Report, refuse: Refuse) -> None:
         kind, step = self._steps[type(frame)]
         agent_id = link.agent.agent_id
-        if kind is Kind.STATE:
+        if kind is _STATE:
             # Rule 3.2: it is always answered, with continue or abort.
             step(task, link, frame)
             return
-        current = not frame.generation or frame.generation == task.generation
         if (
-            kind is Kind.REJECTED
-            and current
+            kind is _REJECTED
+            and (not frame.generation or frame.generation == task.generation)
             and self._returning.rejects_repetition(agent_id, task.id)
         ):
-            self._answer(link, frame, frames.TaskAck, status="rejected")
+            self._answer(link, TaskAck(task_id=task.id, status="rejected", ref=ref_of(frame)))
             self._willingness.heard(agent_id)
             return
         verdict = judge(task, kind, agent_id, frame.generation)
         if isinstance(verdict, Counts):
-            self._returning.heard(agent_id, task.id, kind in (Kind.ACCEPTED, Kind.PROGRESS))
+            self._returning.heard(agent_id, task.id, kind in _BEGUN)
             step(task, link, frame)
             self._willingness.heard(agent_id)
         elif isinstance(verdict, Repeated):
@@ -131,10 +144,11 @@ class Reports:
             # drops its result for it must not be wrong after a crash.
             refusal = _refusal(verdict, task.id, kind)
             self._stale[refusal.code] += 1
-            self._ledger.answer(lambda: refuse(refusal))
+            self._ledger.answer(lambda: refuse(frame, refusal))
 
     def _accepted(self, task: Task, link: Link, frame: frames.TaskAccepted) -> None:
-        self._change(task, link, frame, Accept(), frames.TaskAck, status="accepted")
+        ack = TaskAck(task_id=task.id, status="accepted", ref=ref_of(frame))
+        self._change(task, link, _ACCEPT, ack)
         self._returning.watch_recovery(task)
 
     def _progress(self, task: Task, link: Link, frame: frames.TaskProgress) -> None:
@@ -145,7 +159,8 @@ class Reports:
 
     def _complete(self, task: Task, link: Link, frame: frames.TaskComplete) -> None:
         change = Complete(bytes(frame.result) or None, frame.tokens_used)
-        self._change(task, link, frame, change, frames.TaskAck, status="complete")
+        ack = TaskAck(task_id=task.id, status="complete", ref=ref_of(frame))
+        self._change(task, link, change, ack)
         self._willingness.ended_one(link.agent.agent_id)
 
     def _failed(self, task: Task, link: Link, frame: frames.TaskFailed) -> None:
@@ -160,9 +175,7 @@ class Reports:
 
         def committed() -> None:
             outcome = new.ending.answer if new.ending else None
-            ack = frames.TaskAck(
-                task_id=new.id, status="failed", outcome=outcome, ref=frames.ref_of(frame)
-            )
+            ack = TaskAck(task_id=new.id, status="failed", outcome=outcome, ref=ref_of(frame))
             link.send(encode(ack))
 
         new = self._ledger.change(task.id, change, committed)
@@ -172,26 +185,25 @@ class Reports:
         # First the pause: the change itself offers what waits.
         self._willingness.rejected(link.agent.agent_id)
         change = Reject(cut(frame.reason))
-        self._change(task, link, frame, change, frames.TaskAck, status="rejected")
+        ack = TaskAck(task_id=task.id, status="rejected", ref=ref_of(frame))
+        self._change(task, link, change, ack)
 
     def _recovering(self, task: Task, link: Link, frame: frames.TaskRecovering) -> None:
         kept = self._returning.keeps(task, link.agent.agent_id, frame.generation)
         if frame.last_status in NOT_BEGUN or not kept:
             # Of an attempt that it ended by its own word there is nothing to go on with.
+            reassign = frames.TaskReassign(task_id=task.id, ref=ref_of(frame))
             if task.status.held:
-                self._change(task, link, frame, Reassign(frame.last_status), frames.TaskReassign)
+                self._change(task, link, Reassign(frame.last_status), reassign)
             else:
-                self._answer(link, frame, frames.TaskReassign)
+                self._answer(link, reassign)
             return
         due = None if frame.generation else self._now() + int(RECOVER_TIMEOUT_S * 1000)
-        self._change(
-            task,
-            link,
-            frame,
-            Recover("task_recovering", frame.last_status, due),
-            frames.TaskContinue,
-            generation=task.generation,
+        change = Recover("task_recovering", frame.last_status, due)
+        goes_on = frames.TaskContinue(
+            task_id=task.id, generation=task.generation, ref=ref_of(frame)
         )
+        self._change(task, link, change, goes_on)
         self._returning.heard(link.agent.agent_id, task.id, began=True)
         self._returning.watch_recovery(self._ledger.live[task.id])
 
@@ -200,15 +212,17 @@ class Reports:
         goes_on = self._returning.still_has(agent_id, task.id, frame.generation, Kind.STATE)
         if goes_on:
             self._willingness.heard(agent_id)
-        self._answer(link, frame, frames.StateReportAck, action="continue" if goes_on else "abort")
+        action = "continue" if goes_on else "abort"
+        self._answer(link, frames.StateReportAck(task_id=task.id, action=action, ref=ref_of(frame)))
 
     def _answer_again(self, verdict: Repeated, link: Link, frame: frames.Report) -> None:
-        if verdict.answer == "reassign":
-            self._answer(link, frame, frames.TaskReassign)
-        elif verdict.answer in ("retried", "dead_letter"):
-            self._answer(link, frame, frames.TaskAck, status="failed", outcome=verdict.answer)
+        task_id, ref, said = frame.task_id, ref_of(frame), verdict.answer
+        if said == "reassign":
+            self._answer(link, frames.TaskReassign(task_id=task_id, ref=ref))
+        elif said in ("retried", "dead_letter"):
+            self._answer(link, TaskAck(task_id=task_id, status="failed", outcome=said, ref=ref))
         else:
-            self._answer(link, frame, frames.TaskAck, status=verdict.answer)
+            self._answer(link, TaskAck(task_id=task_id, status=said, ref=ref))
 
     def _unknown(self, link: Link, frame: frames.Report) -> None:
         """Rule 1: answered as if it were known, shown to live watchers, not stored."""
@@ -224,33 +238,29 @@ class Reports:
                 b'{"unknown_task":true}',
             )
         )
-        if kind is Kind.RECOVERING:
-            self._answer(link, frame, frames.TaskReassign)
-        elif kind is Kind.STATE:
-            self._answer(link, frame, frames.StateReportAck, action="abort")
-        elif kind is Kind.FAILED:
-            self._answer(link, frame, frames.TaskAck, status="failed", outcome="dead_letter")
-        elif kind is not Kind.PROGRESS:
-            self._answer(link, frame, frames.TaskAck, status=kind.value.removeprefix("task_"))
+        answer = _answer_of_unknown(kind, frame)
+        if answer is not None:
+            self._answer(link, answer)
 
-    def _change(
-        self,
-        task: Task,
-        link: Link,
-        frame: frames.Report,
-        change: Change,
-        answer: type[frames.ToAgent],
-        **fields: Any,
-    ) -> None:
-        reply = encode(answer(task_id=task.id, ref=frames.ref_of(frame), **fields))  # type: ignore[call-arg]
-        self._ledger.change(task.id, change, lambda: link.send(reply))
+    def _change(self, task: Task, link: Link, change: Change, answer: frames.ToAgent) -> None:
+        self._ledger.change(task.id, change, partial(link.send, encode(answer)))
 
-    def _answer(
-        self, link: Link, frame: frames.Report, answer: type[frames.ToAgent], **fields: Any
-    ) -> None:
+    def _answer(self, link: Link, answer: frames.ToAgent) -> None:
         """Answer what changes nothing, after all that was decided before it."""
-        reply = encode(answer(task_id=frame.task_id, ref=frames.ref_of(frame), **fields))  # type: ignore[call-arg]
-        self._ledger.answer(lambda: link.send(reply))
+        self._ledger.answer(partial(link.send, encode(answer)))
+
+
+def _answer_of_unknown(kind: Kind, frame: frames.Report) -> frames.ToAgent | None:
+    task_id, ref = frame.task_id, ref_of(frame)
+    if kind is Kind.RECOVERING:
+        return frames.TaskReassign(task_id=task_id, ref=ref)
+    if kind is Kind.STATE:
+        return frames.StateReportAck(task_id=task_id, action="abort", ref=ref)
+    if kind is Kind.FAILED:
+        return TaskAck(task_id=task_id, status="failed", outcome="dead_letter", ref=ref)
+    if kind is Kind.PROGRESS:
+        return None
+    return TaskAck(task_id=task_id, status=kind.value.removeprefix("task_"), ref=ref)
 
 
 def _small(cost: dict[str, Any] | None) -> dict[str, Any] | None:

@@ -15,11 +15,11 @@ from twisted.python.failure import Failure
 
 from agentcom.core.ids import Ids
 from agentcom.core.state import SUBMIT, Priority, Task
-from agentcom.core.task import expiry, submitted
+from agentcom.core.task import expiry
 from agentcom.errors import AgentComError, IdempotencyConflict, QueueFull, ValidationFailed
+from agentcom.hub.arrivals import Arrivals
 from agentcom.hub.dispatch import Dispatch
 from agentcom.hub.idempotency import IdempotencyKeys, check_same, hash_of
-from agentcom.hub.ledger import Ledger
 from agentcom.wire.tasks import Submission, needs_of, terms_of
 
 MAX_ATTEMPTS = 3
@@ -45,7 +45,7 @@ class Submissions:
 
     def __init__(
         self,
-        ledger: Ledger,
+        arrivals: Arrivals,
         dispatch: Dispatch,
         keys: IdempotencyKeys,
         ids: Ids,
@@ -54,7 +54,7 @@ class Submissions:
         max_queued: int,
         next_number: Callable[[], int],
     ) -> None:
-        self._ledger = ledger
+        self._arrivals = arrivals
         self._dispatch = dispatch
         self._keys = keys
         self._ids = ids
@@ -194,11 +194,7 @@ class Submissions:
             _submitted(next_number(), ids.task(), submitter, body, body_hash, now)
             for body, body_hash in zip(bodies, hashes, strict=True)
         ]
-        with self._dispatch.together():
-            for task in tasks:
-                self._ledger.add(task, submitted(task))
-            # Last: nobody is told of a batch that broke half-way.
-            self._ledger.answer(lambda: then(tasks))
+        self._arrivals.take(tasks, lambda: then(tasks))
 
 
 def _asked(body: Submission) -> dict[str, object]:

@@ -58,6 +58,7 @@ class Willingness:
         holding = self._dispatch.holdings.of(agent_id)
         holding.pause_s = min(PAUSE_MOST_S, max(PAUSE_S, holding.pause_s * 2))
         holding.paused = True
+        self._dispatch.holdings.touch(agent_id)
         self._agenda.after("pause", agent_id, holding.pause_s)
         self._agenda.after("calm", agent_id, CALM_S)
 
@@ -70,7 +71,8 @@ class Willingness:
         if holding.paused:
             self._agenda.cancel("pause", agent_id)
             self._pause_over(agent_id)
-        self._returning.ask_again_all(agent_id)
+        if holding.busy:
+            self._returning.ask_again_all(agent_id)
         self._dispatch.holdings.forget_if_empty(agent_id)
 
     def heard(self, agent_id: str) -> None:
@@ -94,6 +96,7 @@ class Willingness:
         holding.ignored += 1
         if not holding.unresponsive:
             holding.unresponsive = True
+            self._dispatch.holdings.touch(agent_id)
             holding.ignored_at = self._agenda.seconds()
             holding.probe_s = PROBE_S
             self.log.warn(

@@ -26,8 +26,8 @@ TEXT_KEPT = 2_000
 _BIG_NUMBER = re.compile(rb"[\s:,\[]-?(?:\d{16}|\d[\d.]*[eE]\+?\d{3})")
 # With these alike, whatever it finds has one of two texts: they are found much faster.
 _ALIKE = bytes.maketrans(b"123456789E", b"000000000e")
-_SIXTEEN_DIGITS = b"0" * 16
-_LONG_EXPONENT = b"e000"
+_SIXTEEN_DIGITS = "0" * 16
+_LONG_EXPONENT = "e000"
 # Possessive, and content with an unclosed string: scanned again from each quote
 # in it, one frame could hold up the reactor for minutes.
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
@@ -62,7 +62,12 @@ def decode(data: bytes, decoder: msgspec.json.Decoder[T]) -> T:
 
 def decode_quickly(data: bytes, decoder: msgspec.json.Decoder[T]) -> T | None:
     """Decode what is plainly good; ``None`` says that it needs a closer look."""
-    if _suspect(data):
+    return decode_text(data, decoder) if is_utf8(data) else None
+
+
+def decode_text(data: bytes, decoder: msgspec.json.Decoder[T]) -> T | None:
+    """Like :func:`decode_quickly`, of bytes that are known to be UTF-8."""
+    if depth_over(data, MAX_DEPTH) or _big_number(data):
         return None
     try:
         return decoder.decode(data)
@@ -96,7 +101,9 @@ def depth_over(data: bytes, limit: int) -> bool:
     """
     if data.count(b"{") + data.count(b"[") <= limit:
         return False
-    brackets = _STRING.sub(b"", data).translate(_ROUND, _NO_BRACKET)
+    # Without a backslash each second quote ends a string, which is found much faster.
+    plain = b"".join(data.split(b'"')[::2]) if b"\\" not in data else _STRING.sub(b"", data)
+    brackets = plain.translate(_ROUND, _NO_BRACKET)
     for _ in range(limit):
         if not brackets:
             return False
@@ -125,11 +132,8 @@ def cut(text: str | None, limit: int = TEXT_KEPT) -> str | None:
     return text if text is None or len(text) <= limit else text[:limit]
 
 
-def _suspect(data: bytes) -> bool:
-    return depth_over(data, MAX_DEPTH) or _big_number(data) or not is_utf8(data)
-
-
 def _big_number(data: bytes) -> bool:
-    alike = data.translate(_ALIKE, b"+")
+    # A string, because it is searched in a third of the time that bytes take.
+    alike = data.translate(_ALIKE, b"+").decode("latin-1")
     may_be = _SIXTEEN_DIGITS in alike or _LONG_EXPONENT in alike
     return may_be and _BIG_NUMBER.search(data) is not None

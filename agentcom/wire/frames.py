@@ -245,7 +245,7 @@ OF_CHANNELS: tuple[type[FromAgent], ...] = (
 
 def ref_of(frame: AnyFrame) -> Raw | UnsetType:
     """The ``ref`` that a reply to the frame repeats."""
-    return frame.ref if bytes(frame.ref) else UNSET
+    return UNSET if frame.ref is NO_JSON else frame.ref
 
 
 class ToAgent(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", omit_defaults=True):

@@ -25,19 +25,19 @@ class BackPressure:
         self._session = session
         self.held = False
 
-    def begin(self) -> None:
-        """Read no more, until the session is not behind."""
-        if not self.held:
+    def look(self) -> None:
+        """What one read brought was served: read no more, until the session is not behind."""
+        if not self.held and self._session.behind:
             self.held = True
             self._protocol.transport.pauseProducing()
-            self._look()
+            self._wait()
 
-    def _look(self) -> None:
+    def _wait(self) -> None:
         protocol = self._protocol
         # Nothing can come from a peer that is not read from: it is not silent.
         protocol.heard_at = protocol.factory.clock.seconds()
         if self._session.behind:
-            protocol.factory.clock.callLater(LOOK_AGAIN_S, self._look)
+            protocol.factory.clock.callLater(LOOK_AGAIN_S, self._wait)
             return
         self.held = False
         protocol.read_on()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketServerFactory
@@ -38,6 +39,7 @@ class AgentFactory(WebSocketServerFactory):
     :ivar turns: connections that have more to be served than one turn allows.
     :ivar watchers: who follows the events, here and over HTTP.
     :ivar peers: where connections come from, if anybody wants to know.
+    :ivar identified: told of the transport of each connection that has identified.
     :ivar shortcuts: whether plain frames are taken by :mod:`.shortcuts`.
     """
 
@@ -59,6 +61,7 @@ class AgentFactory(WebSocketServerFactory):
         self.limits = limits
         self.identify_within_s = IDENTIFY_WITHIN_S
         self.shortcuts = True
+        self.identified: Callable[[Any], None] = lambda transport: None
         self.connections: set[AgentProtocol] = set()
         self.strangers: set[AgentProtocol] = set()
         self.admission = Admission(

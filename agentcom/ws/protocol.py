@@ -94,6 +94,7 @@ class AgentProtocol(InTurns):
         if older is self:
             return
         factory.hub.counts.identified += 1
+        factory.identified(self.transport)
         if isinstance(older, AgentProtocol):
             older._give_way(self)
 
@@ -156,8 +157,6 @@ class AgentProtocol(InTurns):
                 self._session.received_binary()
             else:
                 self._session.received(payload)
-            if self._session.behind and self._backpressure is not None:
-                self._backpressure.begin()
         except Exception:
             self._broken("while serving a frame")
 

@@ -9,7 +9,7 @@ from msgspec import Raw
 
 from agentcom.errors import AgentComError, UnknownMessageType, ValidationFailed
 from agentcom.wire import frames
-from agentcom.wire.codec import decode, decode_object, decode_quickly, encode
+from agentcom.wire.codec import decode, decode_object, decode_text, encode
 
 TYPE_SHOWN = 64
 """Characters of an unknown ``type`` that its error repeats."""
@@ -25,11 +25,12 @@ _ANY_FRAME: msgspec.json.Decoder[Any] = msgspec.json.Decoder(
 def read(data: bytes) -> Any:
     """Decode a frame.
 
+    :param data: known to be UTF-8.
     :raises InvalidJSON: no JSON object.
     :raises UnknownMessageType: a ``type`` that there is not.
     :raises ValidationFailed: fields that are missing or wrong, all of them.
     """
-    return decode_quickly(data, _ANY_FRAME) or _look_closer(data)
+    return decode_text(data, _ANY_FRAME) or _look_closer(data)
 
 
 def with_ref(error: AgentComError, ref: object, **fields: object) -> AgentComError:

@@ -225,7 +225,7 @@ class Session:
             self.line.close(OVERRUN, "too many reports wait for an answer")
             return
         line = self.line
-        looked_up = self.hub.reports.receive(line, frame, lambda e: self._refuse(frame, e))
+        looked_up = self.hub.reports.receive(line, frame, self._refuse)
         if looked_up is None:
             return
         self._lookups += 1

@@ -2,8 +2,8 @@
 
 Nearly all frames of agents are whole, small texts, and Autobahn takes each
 through some fifteen calls.  What is anything else (fragments, control frames, bad UTF-8,
-large frames, violations) is left to it, byte for byte, so there is one place
-that judges peers.  ``AgentFactory.shortcuts`` switches this off; it would be
+large frames, violations) is left to it, byte for byte once the frame is whole,
+so there is one place that judges peers.  ``AgentFactory.shortcuts`` switches this off; it would be
 needless if Autobahn took frames that are complete in its buffer in one pass.
 """
 
@@ -24,6 +24,8 @@ from agentcom.ws.quiet import Quiet
 TEXT, FINAL, MASKED = 0x01, 0x80, 0x80
 SHORT, MEDIUM = 125, 65_535
 """Bytes of a payload whose length takes one byte, and three."""
+
+_number = int.from_bytes
 
 
 def with_options(protocol: type, factory: Any) -> type:
@@ -136,7 +138,7 @@ def take_text(data: bytes, limit: int, receive: Callable[[bytes], int]) -> tuple
         if end > have:
             return at, True
         payload = _unmasked(data, start, size)
-        if not is_utf8(payload):
+        if not (payload.isascii() or is_utf8(payload)):
             return at, False
         at = end
         limit = receive(payload)
@@ -150,7 +152,6 @@ def _may_be(data: bytes, at: int, limit: int) -> bool:
 
 
 def _unmasked(data: bytes, start: int, size: int) -> bytes:
-    mask = data[start : start + 4] * (size // 4 + 1)
-    start += 4
-    masked = int.from_bytes(data[start : start + size], "little")
-    return (masked ^ int.from_bytes(mask[:size], "little")).to_bytes(size, "little")
+    body = start + 4
+    mask = _number((data[start:body] * (size // 4 + 1))[:size], "little")
+    return (_number(data[body : body + size], "little") ^ mask).to_bytes(size, "little")

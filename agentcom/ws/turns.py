@@ -130,6 +130,8 @@ class InTurns(QuickWrites):
             # Autobahn stopped before a frame, so the rest can be kept apart from it.
             self.data = b""
             self._stop(rest)
+        if self._backpressure is not None and not self._deaf:
+            self._backpressure.look()
 
     def consumeData(self) -> None:
         """As Autobahn's, but only as many frames as there may be in a turn."""

@@ -93,10 +93,13 @@ def _holdings(hub: Hub, live: dict[str, Task]) -> None:
     for task_id, task in live.items():
         if task.status.held:
             demand(task.agent_id in holdings._of, f"nothing is known of who has {task_id}")
+    held_now = sum(task.status.held for task in live.values())
+    demand(holdings.total() == held_now, f"{holdings.total()} are held, not {held_now}")
     for agent_id, link in hub.roster.items():
         holding = holdings.of(agent_id)
-        for group in holding.groups:
+        for group, entered in holding.groups.items():
             demand(agent_id in group.members, f"a group misses {agent_id}")
+            demand(entered is None or entered in group.free, f"{agent_id} is not at {entered}")
         for task_id, task in live.items():
             if task.status is Status.QUEUED:
                 group = hub.dispatch.queue.group_of(task_id)

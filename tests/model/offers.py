@@ -12,7 +12,7 @@ from typing import Any
 
 from agentcom.core.agent import Agent
 from agentcom.core.matching import LabelRule
-from agentcom.core.state import Priority, Status, Task
+from agentcom.core.state import PUSH, Priority, Status, Task
 from agentcom.hub.hub import Hub
 
 QUIET_S = 2.0
@@ -129,10 +129,12 @@ class Offers:
             self.broken.append(f"{what}, who is draining")
         if self.standstill:
             self.broken.append(f"{what}, and the hub is drained")
-        if old is None:
+        if old is None and new.origin == PUSH:
             if new.pinned != agent_id or new.max_attempts != 1:
                 self.broken.append(f"{what} and pinned to {new.pinned}")
             return
+        # One that was given to somebody when it came did not wait.
+        asked = old or new
         now = self._seconds()
         held = [
             task.id
@@ -141,15 +143,15 @@ class Offers:
         ]
         if len(held) >= link.agent.slots:
             self.broken.append(f"{what}, whose {link.agent.slots} slots have {held}")
-        if not fits(old, link.agent):
-            self.broken.append(f"{what}, who does not fit {old.pinned} {old.needs}")
+        if not fits(asked, link.agent):
+            self.broken.append(f"{what}, who does not fit {asked.pinned} {asked.needs}")
         if now < self._quiet.get(agent_id, 0.0):
             self.broken.append(f"{what}, who has not said yet what it has")
         if now < self._pause.get(agent_id, (0.0, 0.0))[1]:
             self.broken.append(f"{what}, who pauses")
         if agent_id in self._ignores:
             self._tried(agent_id, new, what)
-        self._in_turn(old, link.agent, what)
+        self._in_turn(asked, link.agent, what)
 
     def _tried(self, agent_id: str, new: Task, what: str) -> None:
         """Who takes no work is tried with one task at a time."""

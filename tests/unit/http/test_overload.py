@@ -331,6 +331,8 @@ class BeginAndEndTests(OverloadCase):
         """One turn takes only so much at once, also when all was well."""
         self.answers(self.post(TASKS, WORK), 201)
         self.cpu_s += load.LONG_TURN_S * 1.1
+        # Time passes, and nothing that is due has its turn yet.
+        self.hub.clock.rightNow += load.LONG_TURN_S * 1.1
         self.assert_refused(self.post(TASKS, WORK))
         self.turns(load.LOOK_S, load.LOOK_S)
         self.answers(self.post(TASKS, WORK), 201)

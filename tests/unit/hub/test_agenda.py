@@ -71,6 +71,18 @@ class AgendaTests(SynchronousTestCase):
         self.advance(2)
         self.assertEqual((self.ran, other), ([], ["a"]))
 
+    def test_cancel_several_kinds(self) -> None:
+        """Entries of one key are forgotten by their kinds, those that are there, and no others."""
+        other: list[str] = []
+        self.agenda.on("other", other.append)
+        for key in ("a", "b"):
+            self.agenda.after("wake", key, 1)
+            self.agenda.after("other", key, 1)
+        self.agenda.cancel_all(("wake", "never"), "a")
+        self.agenda.cancel_all(("other",), "b")
+        self.advance(2)
+        self.assertEqual(([key for _, key in self.ran], other), (["b"], ["a"]))
+
     def test_left(self) -> None:
         """How long an entry has left is told, by its newest time, until it runs or is cancelled."""
         self.assertIsNone(self.agenda.left("wake", "a"))

@@ -275,12 +275,15 @@ class TogetherTests(LedgerCase):
         """Tasks, changes of them and of others, and their events are one unit, in order."""
         self.working("old")
         self.units.clear()
-        with self.ledger.together():
+
+        def work() -> None:
             self.add("a")
             self.ledger.change("old", Complete())
             self.add("b")
             self.ledger.change("a", Assign("w"))
             self.assertEqual(self.units, [])
+
+        self.ledger.together(work)
         (unit,) = self.units
         self.assertEqual([task.id for task in unit.new], ["a", "b"])
         self.assertEqual([task.id for task in unit.tasks], ["old"])
@@ -298,10 +301,13 @@ class TogetherTests(LedgerCase):
 
     def test_memory_is_ahead(self) -> None:
         """Inside, each change is seen at once by those who follow the ledger."""
-        with self.ledger.together():
+
+        def work() -> None:
             self.add("a")
             self.ledger.change("a", Assign("w"))
             self.assertEqual(self.moves, [(None, "queued"), ("queued", "assigned")])
+
+        self.ledger.together(work)
 
     def test_answers(self) -> None:
         """All answers come after the commit, in their order; one that raises stops none."""
@@ -310,12 +316,14 @@ class TogetherTests(LedgerCase):
         def broken() -> None:
             raise ZeroDivisionError
 
-        with self.ledger.together():
+        def work() -> None:
             self.ledger.answer(lambda: answered.append("first"))
             self.add("a")
             self.ledger.answer(broken)
             self.ledger.change("a", Assign("w"), lambda: answered.append("assigned"))
             self.ledger.settled().addCallback(lambda _: answered.append("settled"))
+
+        self.ledger.together(work)
         self.assertEqual(answered, [])
         self.settle()
         self.assertEqual(answered, ["first", "assigned", "settled"])
@@ -323,21 +331,22 @@ class TogetherTests(LedgerCase):
 
     def test_within_another(self) -> None:
         """What is together within something together belongs to that."""
-        with self.ledger.together():
-            with self.ledger.together():
-                self.add("a")
+
+        def work() -> None:
+            self.ledger.together(lambda: self.add("a"))
             self.add("b")
+
+        self.ledger.together(work)
         self.assertEqual([[task.id for task in unit.new] for unit in self.units], [["a", "b"]])
 
     def test_what_was_done_is_written(self) -> None:
         """Memory is never rolled back: what was changed before something raised is written."""
 
         def half() -> None:
-            with self.ledger.together():
-                self.add("a")
-                raise ZeroDivisionError
+            self.add("a")
+            raise ZeroDivisionError
 
-        self.assertRaises(ZeroDivisionError, half)
+        self.assertRaises(ZeroDivisionError, self.ledger.together, half)
         self.settle()
         self.assertEqual(self.stored("a").id, "a")
         self.add("b")
@@ -345,8 +354,7 @@ class TogetherTests(LedgerCase):
 
     def test_afterwards(self) -> None:
         """What comes after it is written by itself again."""
-        with self.ledger.together():
-            self.add("a")
+        self.ledger.together(lambda: self.add("a"))
         self.add("b")
         self.ledger.change("a", Assign("w"))
         self.assertEqual(len(self.units), 3)

@@ -197,8 +197,7 @@ class ParkTests(ParkingCase):
 
     def test_together(self) -> None:
         """Of many that come together those over the bound are parked after their commit."""
-        with self.ledger.together():
-            self.add(*(f"t{n}" for n in range(10)))
+        self.ledger.together(lambda: self.add(*(f"t{n}" for n in range(10))))
         self.assertEqual(len(self.warm()), 10)
         self.settle()
         self.assertEqual(self.warm(), {f"t{n}" for n in range(WARM)})

@@ -394,6 +394,15 @@ class BoundTests(QueueCase):
         self.assertIsNone(self.queue.group(None, NOTHING))
         self.assertIs(self.queue.group("w", NOTHING), delayed)
 
+    def test_groups_whose_tasks_never_wait_are_kept(self) -> None:
+        """So is one whose tasks never wait, before those that nobody asks for."""
+        self.patch(queue_module, "KEPT_EMPTY", 3)
+        for n in range(10):
+            self.queue.pass_by(self.group, "s")
+            self.new_group(wanted=needs([str(n)], []))
+        self.assertIs(self.queue.group(None, NOTHING), self.group)
+        self.assertEqual(len(list(self.queue.groups())), 3)
+
     def test_empty_groups_after_a_burst(self) -> None:
         """So it is when many groups had tasks at once, and all of these are gone."""
         for n in range(1_000):

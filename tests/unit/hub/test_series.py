@@ -80,10 +80,10 @@ class SeriesTests(SynchronousTestCase):
     def test_percentiles(self) -> None:
         """Percentiles are of the step alone; where nothing was measured there is none."""
         for value in range(20):
-            self.timings.lately_waited.add(value)
-        self.timings.lately_ran.add(10)
+            self.timings.waited.add(value)
+        self.timings.ran.add(10)
         self.advance(STEP_S)
-        self.timings.lately_waited.add(3)
+        self.timings.waited.add(3)
         self.advance(STEP_S)
         told = self.told(2)
         self.assertEqual(told["dispatch_ms"], {"p50": [9, 3], "p95": [18, 3]})

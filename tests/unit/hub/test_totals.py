@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
+from twisted.internet.defer import Deferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from agentcom.core.state import Status
-from agentcom.hub.ledger import Ledger
 from agentcom.hub.timings import Timings
-from agentcom.hub.totals import ANEW_S, FORGOTTEN_S, Totals
+from agentcom.hub.totals import ANEW_S, Totals
 from agentcom.store.interface import Unit
 from tests.unit.http.support import HttpCase
-from tests.unit.store.support import NOW, Held, make_clock, make_task, memory_store
+from tests.unit.store.support import Held, make_clock, make_task, memory_store
 
 
 class TotalsTests(HttpCase):
@@ -64,13 +66,17 @@ class TotalsTests(HttpCase):
         self.assert_ended(completed=2, dead_letter=1)
 
     def test_deleted(self) -> None:
-        """What is deleted is counted no more, a minute later."""
+        """What is deleted is counted no more, whether by hand or because it is old."""
         dead = self.die()
         self.end()
-        self.hub.advance(1)
         self.hub.request("DELETE", f"/api/tasks/{dead}")
-        self.hub.advance(FORGOTTEN_S + 2)
         self.assert_ended(completed=1)
+        self.die()
+        archive = self.hub.hub.archive
+        pruned = Deferred.fromCoroutine(archive.prune(2**53, (0, 0)))
+        self.hub.settle()
+        self.assertEqual(self.successResultOf(pruned)[0], 2)
+        self.assert_ended()
 
     def test_counted_anew(self) -> None:
         """Whatever it had wrong is right after ten minutes, and not looked up before."""
@@ -90,9 +96,8 @@ class LookTests(SynchronousTestCase):
         self.reads = Held()
         self.store = memory_store(self.clock, reads=self.reads)
         self.addCleanup(self.store.close)
-        self.ledger = Ledger(self.store, self.clock, lambda: NOW)
         self.timings = Timings()
-        self.totals = Totals(self.store, self.ledger, self.timings, self.clock)
+        self.totals = Totals(self.store, self.timings, Counter(), self.clock)
 
     def end(self, id: str) -> None:
         """A task ends, and its row is written."""

@@ -173,6 +173,12 @@ class JSONTests(CodecCase):
             self.assertTrue(depth_over(text, depth - 1))
         self.assertFalse(depth_over(b'["[[[[[[", "\\"[[[[[["]', 1))
         self.assertFalse(depth_over(b"[] [] [] [] []", 1))
+        for word in (b"", b'\\"', b"\\\\"):
+            # Brackets in strings do not count, with a backslash in one of them or without.
+            text = b'["[[[%b", [["]]]]"]], "[[[[' % word
+            self.assertFalse(depth_over(text + b'"]', 3), text)
+            self.assertTrue(depth_over(text + b'"]', 2), text)
+            self.assertTrue(depth_over(text, 3), text)
 
     def test_depth_is_found_in_linear_time(self) -> None:
         """No text makes the look at its depth slow: 1 MiB of any kind takes well under 10 s."""
