@@ -30,7 +30,7 @@ MOST_UNIDENTIFIED = 10_000
 UNIX = "unix"
 """Stands for the peers of unix sockets among trusted proxies."""
 
-SHORTCUTS = ("frames", "requests", "writes")
+SHORTCUTS = ("frames", "polls", "requests", "writes")
 """Ways around slow parts of the libraries, by what they speed up; see :mod:`agentcom.shortcuts`."""
 
 SHOWN = 80
@@ -65,6 +65,8 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     :ivar log_requests: whether each answer of a route is a line of the log.
     :ivar trusted_proxies: networks, and ``unix``, whose forwarding headers count.
     :ivar shortcuts: those of :data:`SHORTCUTS` that are taken.
+    :ivar stall_log_ms: turns of the reactor that take so many milliseconds are logged with
+        the place where it was; 0: none.  Needs the shortcut ``polls``.
     """
 
     listen: tuple[str, ...] = (DEFAULT_LISTEN,)
@@ -91,6 +93,7 @@ class Config(msgspec.Struct, frozen=True, kw_only=True):
     log_requests: bool = False
     allow_origins: tuple[str, ...] = ()
     shortcuts: frozenset[str] = frozenset(SHORTCUTS)
+    stall_log_ms: float = 0.0
 
 
 def connections_of(config: Config, most: int) -> tuple[int, int]:

@@ -16,6 +16,7 @@ from typing import Any
 from autobahn.twisted.resource import WebSocketResource
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.tcp import Port
 from twisted.logger import Logger
 from twisted.protocols.policies import ProtocolWrapper
 from twisted.python.failure import Failure
@@ -34,6 +35,8 @@ from agentcom.http.route import Answer
 from agentcom.http.routing import refusal, respond
 from agentcom.httpchannel import HEAD_WITHIN_S, LOOK_EVERY_S, Channel, bare
 from agentcom.hub.pacing import told
+from agentcom.shortcuts.accepts import Accepts
+from agentcom.shortcuts.polls import AGENTS, STRANGERS, Polls
 from agentcom.ws.admission import CONNECTIONS, STOPPING
 from agentcom.ws.factory import AgentFactory
 from agentcom.ws.outbound import ABORT_AFTER_S
@@ -133,6 +136,7 @@ class Newcomer(Protocol):
         limit = self.door.admission.refusal()
         if limit is None:
             self._waits = True
+            self.door.stranger(self.transport)
             self.door.admission.in_turn(self._enter)
         else:
             self._refuse(limit)
@@ -225,6 +229,25 @@ class Door:
         self.ports: list[Any] = []
         self.refused = 0
         self._opening = False
+        self._polls: Polls | None = None
+
+    def accept_ahead(self, polls: Polls) -> None:
+        """Take connections in ahead of serving them, and agents' lines behind all others."""
+        self._polls = polls
+        self.factory.identified = self.agent
+        for port in self.ports:
+            if type(port) is Port:
+                Accepts(port, polls, self.clock, lambda: self.admission.most - self.admission.open)
+
+    def stranger(self, transport: Any) -> None:
+        """Whoever is there wants a WebSocket: others go first."""
+        if self._polls is not None:
+            self._polls.place(transport.fileno(), STRANGERS)
+
+    def agent(self, transport: Any) -> None:
+        """It has said who it is."""
+        if self._polls is not None:
+            self._polls.place(transport.fileno(), AGENTS)
 
     def more_may_wait(self) -> None:
         """Somebody came: take in many in the next turn.

@@ -11,7 +11,6 @@ import errno
 import os
 from collections.abc import Callable
 from contextlib import suppress
-from time import thread_time
 from typing import Any
 
 from twisted.application.service import Service
@@ -32,7 +31,8 @@ from agentcom.hub.hub import GOING_AWAY
 from agentcom.hub.pacing import told
 from agentcom.openfiles import room
 from agentcom.opening import OnDisk
-from agentcom.pauses import Pauses
+from agentcom.pace import Pace
+from agentcom.shortcuts.writes import Lines, quick_writes
 from agentcom.site import AgentComSite
 
 BACKLOG = 4_096
@@ -79,7 +79,8 @@ class HubService(Service):
         self._ports: list[IListeningPort] = []
         self._disk: OnDisk | None = None
         self.parts: Assembly | None = None
-        self._pauses = Pauses(reactor)
+        self._pace = Pace(reactor, config)
+        self._lines: Lines | None = None
 
     def startService(self) -> None:
         """Open, load, listen; all of it or nothing."""
@@ -108,11 +109,9 @@ class HubService(Service):
             raise
         self.parts = parts
         parts.start()
-        parts.hub.load.start(self._reactor, thread_time)
         # Not before the signal handlers are there: who reads it may stop us.
         self._reactor.callWhenRunning(self._say_ready)
-        self._pauses.start()
-        parts.hub.agenda.every_tick(self._pauses.tick)
+        self._pace.start(parts)
 
     def _say_ready(self) -> None:
         for url in self.urls():
@@ -198,9 +197,14 @@ class HubService(Service):
                 raise StartError(_cannot_listen(text, outcome[0].value))
             self._ports.append(outcome[0])
             site.door.ports.append(outcome[0])
+        if "writes" in self.config.shortcuts:
+            self._lines = quick_writes(self._reactor, self._ports)
 
     def _close(self) -> None:
-        self._pauses.stop()
+        self._pace.stop()
+        if self._lines is not None:
+            self._lines.end()
+            self._lines = None
         for port in self._ports:
             port.stopListening()
         self._ports.clear()

@@ -72,7 +72,8 @@ class Options(usage.Options):
         ["max-connections", None, None, "Connections in all [what open files allow]"],
         ["public-url", None, None, "What clients reach the hub by, such as https://hub.example"],
         ["max-unidentified", None, None, "WebSockets without identify [half of all, <= 10000]"],
-        ["shortcuts", None, "all", "Ways around slow libraries: all, none, frames,requests,writes"],
+        ["stall-log-ms", None, "0", "Log where the reactor was for longer [0: no such log]"],
+        ["shortcuts", None, "all", "Ways around slow libraries: all, none, or some"],
     ]
     optFlags: ClassVar[list[list[str | None]]] = [
         ["open-registration", None, "Let anybody register a new agent"],
@@ -145,6 +146,7 @@ class Options(usage.Options):
             open_registration=bool(self["open-registration"]),
             log_requests=bool(self["log-requests"]),
             shortcuts=shortcuts_of(self["shortcuts"]),
+            stall_log_ms=number("stall-log-ms", self["stall-log-ms"], 0, 60_000),
             drain_s=number("drain-limit", self["drain-limit"], 0, 3600),
             max_frame=size("max-frame", self["max-frame"], LEAST_BUFFER, MOST_FRAME),
             send_buffer=size("send-buffer", self["send-buffer"], LEAST_BUFFER, MOST_BUFFER),

@@ -6,7 +6,7 @@ Labels have no values but fixed ones, each there from the start.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from prometheus_client.core import (
@@ -33,6 +33,16 @@ def gauges(name: str, help: str, label: str, values: Mapping[Any, float]) -> Met
     family = GaugeMetricFamily(f"agentcom_{name}", help, labels=[label])
     for word, value in values.items():
         family.add_metric([str(word)], value)
+    return family
+
+
+def gauges_by(
+    name: str, help: str, labels: Collection[str], rows: Iterable[tuple[Sequence[str], float]]
+) -> Metric:
+    """Numbers as they are now, by several labels."""
+    family = GaugeMetricFamily(f"agentcom_{name}", help, labels=list(labels))
+    for words, value in rows:
+        family.add_metric(words, value)
     return family
 
 

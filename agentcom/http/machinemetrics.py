@@ -10,9 +10,12 @@ from prometheus_client.registry import Collector
 
 from agentcom import __version__
 from agentcom.diskuse import DiskUse
-from agentcom.http.families import about, count, gauge, histogram
+from agentcom.http.families import about, count, gauge, gauges_by, histogram
 from agentcom.hub.hub import Hub
 from agentcom.hub.measures import Measures
+
+TURN_WINDOWS_S = (5, 15, 60)
+"""Seconds of which the longest turn of the reactor is told."""
 
 
 class MachineNumbers(Collector):
@@ -28,6 +31,9 @@ class MachineNumbers(Collector):
         yield from self._of_hub()
         yield from self._of_store()
         yield from self._of_disk()
+        yield from self._of_reactor()
+
+    def _of_reactor(self) -> Iterator[Metric]:
         lag = self._measures.lag
         yield histogram(
             "event_loop_lag_seconds", "How late a timer of the hub came, each 0.1 s.", lag.seconds
@@ -36,6 +42,25 @@ class MachineNumbers(Collector):
             "event_loop_lag_max_seconds",
             "The greatest such lag of the last minute or two.",
             lag.worst_s(),
+        )
+        turns = self._measures.turns
+        yield histogram(
+            "event_loop_turn_seconds", "Length of the turns of the reactor.", turns.wall
+        )
+        yield histogram(
+            "event_loop_turn_cpu_seconds",
+            "Processor time of the reactor's thread in those of 5 ms and more.",
+            turns.cpu,
+        )
+        yield gauges_by(
+            "event_loop_turn_max_seconds",
+            "The longest turn of the last seconds, and the most processor time of one.",
+            ("window", "time"),
+            [
+                ((str(window_s), time), value)
+                for window_s in TURN_WINDOWS_S
+                for time, value in zip(("wall", "cpu"), turns.longest(window_s), strict=True)
+            ],
         )
 
     def _of_hub(self) -> Iterator[Metric]:

@@ -9,6 +9,7 @@ from agentcom.hub.looplag import LoopLag
 from agentcom.hub.series import Series, Sizes
 from agentcom.hub.timings import Timings
 from agentcom.hub.totals import Totals
+from agentcom.hub.turnlength import TurnLength
 
 
 class Measures:
@@ -19,6 +20,7 @@ class Measures:
     :ivar started_at: Unix milliseconds.
     :ivar totals: ended tasks.
     :ivar lag: to be started where there is a real reactor.
+    :ivar turns: to be told of its turns.
     """
 
     def __init__(self, hub: Hub, clock: IReactorTime) -> None:
@@ -27,7 +29,8 @@ class Measures:
         self.timings = Timings()
         self.series = Series(self.timings, self._sizes, clock.seconds)
         self.lag = LoopLag(clock)
-        self.totals = totals = Totals(hub.store, hub.ledger, self.timings, clock)
+        self.turns = TurnLength(clock.seconds)
+        self.totals = totals = Totals(hub.store, self.timings, hub.archive.deleted, clock)
         hub.ledger.on_move(self.timings.follow)
         for tick in (self.series.tick, totals.tick):
             hub.agenda.every_tick(tick)

@@ -14,31 +14,44 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable
-from socket import MSG_DONTWAIT, MSG_PEEK, socket
+from socket import (
+    MSG_DONTWAIT,
+    MSG_PEEK,
+    NI_NUMERICHOST,
+    NI_NUMERICSERV,
+    getnameinfo,
+    socket,
+)
 from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
-from agentcom.shortcuts.polls import Polls
+from agentcom.shortcuts.polls import STRANGERS, Polls
 
 TO_AGENTS = b"GET /ws "
 """How an agent begins."""
 
-TAKE_S = 0.005
+TAKE_S = 0.008
 """Seconds of one turn in which connections are taken."""
 
 SERVE_S = 0.004
 """Seconds of one turn in which agents' connections are given a transport and a protocol."""
 
-SILENT_S = 0.02
-"""Seconds after which one that says nothing is served like an agent's."""
+ALONE = 8
+"""Connections of one turn that need not say anything to be served at once."""
+
+LOOKS = 512
+"""Connections that have said nothing at which is looked again in one turn."""
 
 MOST = 8_192
 """Connections that wait here; further ones wait in the kernel."""
 
 LEAST = 64
 """The same where there is no room for more connections: they are told so."""
+
+IPV4_PARTS = 2
+"""Parts of an IPv4 address; an IPv6 one has four."""
 
 Taken = tuple[socket, Any]
 
@@ -60,9 +73,10 @@ class Accepts:
         self._clock = clock
         self._room = room
         self._agents: deque[Taken] = deque()
-        self._silent: deque[tuple[float, Taken]] = deque()
+        self._silent: deque[Taken] = deque()
         self._usual: Callable[[], None] = port.doRead
-        self._planned = False
+        self._planned = self._more = False
+        self._alone = 0
         port.doRead = self.take
 
     @property
@@ -75,6 +89,7 @@ class Accepts:
         port, seconds = self._port, self._clock.seconds
         until = seconds() + TAKE_S
         most = min(MOST, max(LEAST, self._room()))
+        self._alone = ALONE
         while self.waiting < most and not port.disconnecting:
             try:
                 taken = port.socket.accept()
@@ -86,52 +101,73 @@ class Accepts:
                 break
             self._sort(taken)
             if seconds() >= until:
+                # There is more: until the kernel's queue is empty, nobody knows who is in it.
+                self._more = True
                 break
         if not self._planned:
-            self._serve()
+            self._go_on()
 
     def _sort(self, taken: Taken) -> None:
         """Serve it at once, or let it wait among those who are like it."""
         said = _begins(taken)
         if said == TO_AGENTS:
             self._agents.append(taken)
-        elif said is None and self._agents:
-            self._silent.append((self._clock.seconds() + SILENT_S, taken))
+        elif said is None and self._in_crowd():
+            self._silent.append(taken)
         else:
-            self._open(taken, later=said is None)
+            self._open(taken)
+
+    def _in_crowd(self) -> bool:
+        """Whether one of whom nothing is known has come with many."""
+        self._alone -= 1
+        return self.waiting > 0 or self._alone < 0
 
     def _turn(self) -> None:
         self._planned = False
         if self._port.disconnecting or not self._port.connected:
             self._drop()
             return
-        for _ in range(len(self._silent)):
-            until, taken = self._silent.popleft()
+        for _ in range(min(LOOKS, len(self._silent))):
+            taken = self._silent.popleft()
             said = _begins(taken)
-            if said is None and self._clock.seconds() < until:
-                self._silent.append((until, taken))
-            elif said is None or said == TO_AGENTS:
+            if said is None:
+                self._silent.append(taken)
+            elif said == TO_AGENTS:
                 self._agents.append(taken)
             else:
-                self._open(taken, later=False)
-        self._serve()
+                self._open(taken)
+        self._go_on()
 
-    def _serve(self) -> None:
+    def _go_on(self) -> None:
+        """Serve some agents, if the kernel's queue is empty; the rest has a later turn."""
+        more, self._more = self._more, False
         until = self._clock.seconds() + SERVE_S
-        while self._agents:
-            self._open(self._agents.popleft(), later=True)
+        while self.waiting and not more:
+            # Who is silent may be anybody, and is the last: a call says soon that it is one.
+            if self._agents:
+                self._open(self._agents.popleft(), agent=True)
+            else:
+                self._open(self._silent.popleft())
             if self._clock.seconds() >= until:
                 break
         if self.waiting:
             self._planned = True
             self._clock.callLater(0, self._turn)
 
-    def _open(self, taken: Taken, later: bool) -> None:
+    def _open(self, taken: Taken, *, agent: bool = False) -> None:
         """What Twisted does with a connection that it has accepted."""
         port = self._port
         client, address = taken
-        (self._polls.later if later else self._polls.sooner)(client.fileno())
+        if len(address) > IPV4_PARTS:
+            # IPv6: with its zone, where it has one.
+            numeric = getnameinfo(address, NI_NUMERICHOST | NI_NUMERICSERV)
+            address = (numeric[0], *address[1:])
+        transport: Any = None
         try:
+            if agent:
+                self._polls.place(client.fileno(), STRANGERS)
+            else:
+                self._polls.first(client.fileno())
             protocol = port.factory.buildProtocol(port._buildAddr(address))
             if protocol is None:
                 client.close()
@@ -142,10 +178,14 @@ class Accepts:
             protocol.makeConnection(transport)
         except Exception:
             self.log.failure("while taking in a connection")
-            client.close()
+            if transport is None:
+                client.close()
+            else:
+                # The reactor looks at it: it must not meet another one under its number.
+                transport.abortConnection()
 
     def _drop(self) -> None:
-        for client, _ in [*self._agents, *(taken for _, taken in self._silent)]:
+        for client, _ in [*self._agents, *self._silent]:
             client.close()
         self._agents.clear()
         self._silent.clear()

@@ -2,9 +2,9 @@
 
 Twisted serves whatever is ready in one turn, one as good as the other.  When ten thousand
 agents leave in the same moment, that turn takes a second, and all timers and everybody else
-wait for it.  Here a turn gets so many sockets at the most, and those of agents are looked at
-apart: however many of them are ready, an API call need not wait behind them.  Whoever is left
-out is next, before any that became ready later.
+wait for it.  Here sockets have classes, and a turn gets so many of each at the most: however
+many agents speak, an API call need not wait behind them, and neither behind strangers.
+Whoever is left out is next, before any of its class that became ready later.
 
 And the end of a turn, like its beginning, can only be seen here.
 
@@ -14,7 +14,6 @@ descriptors, and told of the time that an iteration took.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from select import EPOLLIN, epoll
 from time import monotonic, thread_time
 from typing import Any
@@ -22,8 +21,13 @@ from typing import Any
 from agentcom.hub.turnlength import TurnLength
 
 MOST = 64
-MOST_LATER = 32
-"""Sockets that are served in one turn: of the first class, and of those that come later."""
+"""Sockets of the first class, which is everybody's who is in no other, in one turn."""
+
+AGENTS, STRANGERS = 0, 1
+"""The other classes: lines of agents, and those of agents that have not said who they are."""
+
+MOST_OF = (48, 32)
+"""Sockets of these in one turn."""
 
 Ready = list[tuple[int, int]]
 
@@ -37,50 +41,58 @@ class Polls:
         while the reactor waits.
     """
 
-    def __init__(self, poller: Any, turns: TurnLength) -> None:
+    def __init__(self, poller: epoll, turns: TurnLength) -> None:
         self.poller = poller
-        self._poll: Callable[[float, int], Ready] = poller.poll
-        # A poller that is polled by the other: one wait is for both.
-        self._later = epoll()
-        self._later_fd = self._later.fileno()
-        poller.register(self._later_fd, EPOLLIN)
-        self._class: set[int] = set()
+        self._poll = poller.poll
+        # Pollers that are polled by the first one: one wait is for all of them.
+        self._others = tuple(epoll() for _ in MOST_OF)
+        self._others_ready = tuple(
+            ((other.fileno(), EPOLLIN), other, share)
+            for other, share in zip(self._others, MOST_OF, strict=True)
+        )
+        for other in self._others:
+            poller.register(other.fileno(), EPOLLIN)
+        self._class: dict[int, int] = {}
         self._flags: dict[int, int] = {}
         self._took = turns.took
         self.began: float | None = None
         self._turn_began = monotonic()
         self._cpu_began = thread_time()
 
-    def later(self, fd: int) -> None:
-        """A socket that is not registered yet is served behind those of the first class."""
-        self._class.add(fd)
+    def place(self, fd: int, place: int) -> None:
+        """Put a socket into a class: :data:`AGENTS` or :data:`STRANGERS`."""
+        flags = self._flags.get(fd)
+        if flags is not None:
+            self._of(fd).unregister(fd)
+        self._class[fd] = place
+        if flags is not None:
+            self._of(fd).register(fd, flags)
 
-    def sooner(self, fd: int) -> None:
-        """It is of the first class, which all others are; descriptors are used again."""
-        self._class.discard(fd)
+    def first(self, fd: int) -> None:
+        """One that is not registered yet is of the first class.
+
+        Others are, too; but numbers of descriptors are used again.
+        """
+        self._class.pop(fd, None)
 
     def register(self, fd: int, flags: int) -> None:
         """Look at a descriptor, in its class."""
-        if fd in self._class:
-            self._later.register(fd, flags)
-            self._flags[fd] = flags
-        else:
-            self.poller.register(fd, flags)
+        self._of(fd).register(fd, flags)
+        self._flags[fd] = flags
 
     def modify(self, fd: int, flags: int) -> None:
         """Look for other things."""
-        if fd in self._flags:
-            self._later.modify(fd, flags)
-            self._flags[fd] = flags
-        else:
-            self.poller.modify(fd, flags)
+        self._of(fd).modify(fd, flags)
+        self._flags[fd] = flags
 
     def unregister(self, fd: int) -> None:
         """Look at it no more."""
-        if self._flags.pop(fd, None) is not None:
-            self._later.unregister(fd)
-        else:
-            self.poller.unregister(fd)
+        self._of(fd).unregister(fd)
+        self._flags.pop(fd, None)
+
+    def _of(self, fd: int) -> epoll:
+        place = self._class.get(fd)
+        return self.poller if place is None else self._others[place]
 
     def poll(self, timeout: float, most: int) -> Ready:
         """What is ready, as the poller says it, and as much of it as comes into one turn."""
@@ -95,17 +107,25 @@ class Polls:
             self._turn_began = self.began = now
             found = self._poll(0, MOST)
         self._cpu_began = thread_time()
-        if (self._later_fd, EPOLLIN) in found:
-            found.remove((self._later_fd, EPOLLIN))
-            found += self._later.poll(0, MOST_LATER)
+        # A full turn may have left out the very descriptors that tell of the others.
+        full = len(found) >= MOST
+        for ready, other, share in self._others_ready:
+            if ready in found:
+                found.remove(ready)
+            elif not full:
+                continue
+            found += other.poll(0, share)
         return found
 
     def close(self) -> None:
-        """Give what was looked at later back to the poller."""
-        self.poller.unregister(self._later_fd)
+        """Give back to the poller what was taken from it."""
+        for other in self._others:
+            self.poller.unregister(other.fileno())
         for fd, flags in self._flags.items():
-            self.poller.register(fd, flags)
-        self._later.close()
+            if fd in self._class:
+                self.poller.register(fd, flags)
+        for other in self._others:
+            other.close()
 
     def _cpu_s(self) -> float:
         return thread_time() - self._cpu_began

@@ -48,9 +48,11 @@ class Dates:
             self._begins.clear()
         begin = self._begins.get((code, words))
         if begin is None:
-            begin = self._begins[code, words] = (
-                b"HTTP/1.1 %d %b\r\nServer: %b\r\nDate: %b\r\n"
-                % (code, words, version, datetimeToString())
+            begin = self._begins[code, words] = b"HTTP/1.1 %d %b\r\nServer: %b\r\nDate: %b\r\n" % (
+                code,
+                words,
+                version,
+                datetimeToString(),
             )
         return begin
 
@@ -180,8 +182,8 @@ class QuickChannel(HTTPChannel):
             self.endpoints.serve(request)
 
     def timeoutConnection(self) -> None:
-        if self._quick is not None:
-            # Its answer may take long.
+        if self._quick is not None or self.partly is not None:
+            # Its answer may take long, or there is another limit for its body.
             self.setTimeout(self.timeOut)  # type: ignore[no-untyped-call]  # untyped in Twisted
             return
         self.idle_for_long()

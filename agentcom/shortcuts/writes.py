@@ -17,7 +17,7 @@ logging context only where somebody asks for it.
 from __future__ import annotations
 
 import select
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet import tcp
@@ -27,6 +27,9 @@ EPOLLIN: int = getattr(select, "EPOLLIN", 0)
 
 IDLE, QUEUED, WATCHED = range(3)
 """Nothing to send; waits for the end of the part of the turn; epoll says when there is room."""
+
+MOST = 256
+"""Lines that are sent to in a row; more would hold up everybody for milliseconds."""
 
 
 class Line(tcp.Server):
@@ -46,7 +49,7 @@ class Line(tcp.Server):
     def stopWriting(self) -> None:
         """All is sent, or nothing will be any more."""
         if self._state == WATCHED:
-            super().stopWriting()
+            super().stopWriting()  # type: ignore[no-untyped-call]  # untyped in Twisted
         self._state = IDLE
 
     def flush(self) -> None:
@@ -56,13 +59,14 @@ class Line(tcp.Server):
         """
         if self._state != QUEUED:
             return
+        why: Any
         try:
-            why = self.doWrite()
+            why = self.doWrite()  # type: ignore[no-untyped-call]  # untyped in Twisted
         except BaseException as e:
             why = e
             log.callWithLogger(self, log.err)
         if why:
-            self.reactor._disconnectSelectable(self, why, False)
+            self.lines.lose(self, why, False)
         elif self._state == QUEUED:
             self.watch()
 
@@ -74,7 +78,7 @@ class Line(tcp.Server):
     def watch(self) -> None:
         """Let epoll say when there is room."""
         self._state = WATCHED
-        super().startWriting()
+        super().startWriting()  # type: ignore[no-untyped-call]  # untyped in Twisted
 
     def getHost(self) -> Any:
         if self._host is None:
@@ -97,8 +101,11 @@ class Lines:
     def __init__(self, reactor: Any) -> None:
         self._reactor = reactor
         self._waiting: list[Line] = []
-        self.transport = type("Line", (Line,), {"lines": self})
         self._ended = False
+        self.transport = type("Line", (Line,), {"lines": self})
+        # Another hub of this process may have done the same.
+        self._before: Callable[[float | None], None] | None = reactor.__dict__.get("doIteration")
+        self._look = self._before or self._serve
         reactor.doIteration = self._iterate
 
     def wait(self, line: Line) -> None:
@@ -109,47 +116,56 @@ class Lines:
             self._waiting.append(line)
 
     def flush(self) -> None:
-        """Send for all lines that wait, once each."""
-        waiting, self._waiting = self._waiting, []
+        """Send for the lines that wait, once each, and no more than :data:`MOST` of them."""
+        waiting = self._waiting[:MOST]
+        del self._waiting[:MOST]
         for line in waiting:
             line.flush()
 
+    def lose(self, line: Line, why: BaseException, in_read: bool) -> None:
+        """A line is down, as ``doRead`` or ``doWrite`` said."""
+        log.callWithLogger(line, self._reactor._disconnectSelectable, line, why, in_read)
+
     def end(self) -> None:
-        """From now on all is done in Twisted's way, also for the lines that are there."""
+        """From now on all is done in Twisted's way, for the lines that are there as well."""
         self._ended = True
         for line in self._waiting:
             line.pass_on()
         self._waiting.clear()
         if self._reactor.__dict__.get("doIteration") == self._iterate:
             del self._reactor.doIteration
+            if self._before is not None:
+                self._reactor.doIteration = self._before
 
     def _iterate(self, timeout: float | None) -> None:
         """One look of the reactor at its sockets, in the place of its ``doIteration``."""
         if self._waiting:
             self.flush()
-            # What a line's producer or its end had put off may be due sooner.
             if timeout != 0:
+                # Whoever heard that all is sent may have something for a timer.
                 timeout = 0 if self._waiting else self._reactor.timeout()
-        self._poll(timeout)
+        self._look(timeout)
         self.flush()
 
-    def _poll(self, timeout: float | None) -> None:
-        reactor, ours = self._reactor, self.transport
+    def _serve(self, timeout: float | None) -> None:
+        """As ``EPollReactor.doPoll``, with a short way for what comes in on a line."""
+        reactor = self._reactor
         selectables = reactor._selectables
-        # Asked for each time: somebody may stand between.
-        found = reactor._poller.poll(-1 if timeout is None else timeout, len(selectables))
-        for fd, event in found:
-            line = selectables.get(fd)
-            if event == EPOLLIN and line.__class__ is ours:
+        # Asked for each time: somebody may have put his own in its place.
+        poll = reactor._poller.poll
+        for fd, event in poll(-1 if timeout is None else timeout, len(selectables)):
+            one = selectables.get(fd)
+            if event == EPOLLIN and isinstance(one, Line):
+                why: Any
                 try:
-                    why = line.doRead()
+                    why = one.doRead()
                 except BaseException as e:
                     why = e
-                    log.callWithLogger(line, log.err)
+                    log.callWithLogger(one, log.err)
                 if why:
-                    reactor._disconnectSelectable(line, why, True)
-            elif line is not None:
-                log.callWithLogger(line, reactor._doReadOrWrite, line, fd, event)
+                    self.lose(one, why, True)
+            elif one is not None:
+                log.callWithLogger(one, reactor._doReadOrWrite, one, fd, event)
 
 
 def quick_writes(reactor: Any, ports: Iterable[Any]) -> Lines | None:

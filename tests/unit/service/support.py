@@ -12,7 +12,6 @@ from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.error import CannotListenError
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import formatEvent, globalLogPublisher
-from twisted.python.threadpool import ThreadPool
 from twisted.test.iosim import FakeTransport, IOPump, connect
 from twisted.trial.unittest import SynchronousTestCase
 
@@ -20,6 +19,7 @@ from agentcom.config import Config
 from agentcom.errors import StartError
 from agentcom.service import HubService
 from agentcom.testing import Answered, FakeAgent, HttpClient
+from agentcom.workers import Workers
 from tests.unit.store.support import NOW
 
 
@@ -105,10 +105,10 @@ class ServiceCase(SynchronousTestCase):
             if service.running:
                 self.stop(service)
             # After a test that failed while it stopped: its threads would keep the process.
-            for pool in pools_of(service):
-                pool.stop()
+            for workers in workers_of(service):
+                workers.stop()
             # A hub sets aside what there is when it starts; tests do not.
-            service._pauses.stop()
+            service._pace.stop()
 
     def _give_up(self) -> None:
         self.given_up += 1
@@ -152,8 +152,7 @@ class ServiceCase(SynchronousTestCase):
             busy = any(moved) or due or turned or self._threads_work()
 
     def _threads_work(self) -> bool:
-        teams = [pool._team.statistics() for s in self._services for pool in pools_of(s)]
-        return any(team.busyWorkerCount or team.backloggedWorkCount for team in teams)
+        return any(workers.busy for s in self._services for workers in workers_of(s))
 
     def until(self, done: Callable[[], object]) -> None:
         """Let everything happen, after which something must be so."""
@@ -217,6 +216,6 @@ class ServiceCase(SynchronousTestCase):
         return agent
 
 
-def pools_of(service: HubService) -> list[ThreadPool]:
+def workers_of(service: HubService) -> list[Workers]:
     """The threads of a service, while its files are open."""
-    return [] if service._disk is None else service._disk.pools
+    return [] if service._disk is None else service._disk.workers

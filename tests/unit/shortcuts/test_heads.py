@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
 from agentcom.shortcuts.heads import MOST_HEAD, plain
 
-HEAD = b"POST /api/tasks?a=1?b HTTP/1.1\r\nHost: hub:4000\r\nX-One:  two \r\nContent-Length: 5\r\n\r\n"
+HEAD = (
+    b"POST /api/tasks?a=1?b HTTP/1.1\r\nHost: hub:4000\r\nX-One:  two \r\nContent-Length: 5\r\n\r\n"
+)
 
 
 class PlainTests(SynchronousTestCase):
@@ -18,7 +22,9 @@ class PlainTests(SynchronousTestCase):
         """Method, path, query, headers and body are what they say."""
         found = plain(HEAD + b"hello")
         assert found is not None
-        self.assertEqual((found.method, found.path, found.query), (b"POST", b"/api/tasks", b"a=1?b"))
+        self.assertEqual(
+            (found.method, found.path, found.query), (b"POST", b"/api/tasks", b"a=1?b")
+        )
         self.assertEqual(
             found.headers, {b"host": b"hub:4000", b"x-one": b"two", b"content-length": b"5"}
         )
@@ -30,9 +36,7 @@ class PlainTests(SynchronousTestCase):
         found = plain(HEAD)
         assert found is not None
         places = [0, *sorted(min(cut, len(more)) for cut in cuts), len(more)]
-        over = b"".join(
-            found.add(more[start:end]) for start, end in zip(places, places[1:], strict=False)
-        )
+        over = b"".join(found.add(more[start:end]) for start, end in pairwise(places))
         self.assertEqual((found.body, over), (more[:5], more[5:]))
         self.assertEqual(found.missing, max(0, 5 - len(more)))
 

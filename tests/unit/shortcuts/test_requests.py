@@ -113,9 +113,7 @@ lines = st.lists(
     max_size=4,
 )
 requests = st.builds(
-    lambda start, body, lines, host, length: request(
-        start, body, *lines, host=host, length=length
-    ),
+    lambda start, body, lines, host, length: request(start, body, *lines, host=host, length=length),
     starts,
     bodies,
     lines,
@@ -217,6 +215,17 @@ class TakenTests(SynchronousTestCase):
         self.hub.advance(40)
         self.assertEqual(statuses(self.client), [200, 408])
         self.assertTrue(self.client.lost)
+
+    def test_a_slow_body_outlives_the_idle_time(self) -> None:
+        """A body that began to come late in the idle time is taken as long as it comes."""
+        data = request(b"POST /api/tasks HTTP/1.1", TASK, SIGNED)
+        data = data.replace(b"TOKEN", self.hub.admin_token.encode())
+        self.hub.advance(IDLE_S - 15)
+        write(self.client, data[:-10])
+        self.hub.advance(19)
+        write(self.client, data[-10:])
+        self.hub.settle()
+        self.assertEqual(statuses(self.client), [200, 201])
 
     def test_a_long_poll_outlives_the_idle_time(self) -> None:
         """A request that waits for its answer is not silence, and silence ends the line."""

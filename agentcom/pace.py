@@ -1,0 +1,58 @@
+"""What keeps the turns of a hub's reactor short, and looks at how long they are."""
+
+from __future__ import annotations
+
+from time import thread_time
+from typing import Any
+
+from agentcom.assembly import Assembly
+from agentcom.config import Config
+from agentcom.pauses import Pauses
+from agentcom.rounds import Rounds
+from agentcom.shortcuts.polls import Polls, observe, release
+from agentcom.stalls import StallLog, Watchdog
+
+
+class Pace:
+    """The parts that belong to the reactor and the process, not to one hub.
+
+    :param reactor: the hub's.
+    """
+
+    def __init__(self, reactor: Any, config: Config) -> None:
+        self._reactor = reactor
+        self._config = config
+        self._pauses = Pauses(reactor)
+        self._polls: Polls | None = None
+        self._rounds: Rounds | None = None
+        self._watchdog: Watchdog | None = None
+
+    def start(self, parts: Assembly) -> None:
+        """Begin, in the reactor's thread, once the hub is loaded."""
+        self._pauses.start()
+        parts.hub.agenda.every_tick(self._pauses.tick)
+        clock = self._reactor
+        if "polls" in self._config.shortcuts:
+            self._polls = observe(self._reactor, parts.measures.turns)
+        if self._polls is not None:
+            parts.site.door.accept_ahead(self._polls)
+            self._rounds = clock = Rounds(self._reactor)
+            if self._config.stall_log_ms:
+                limit_s = self._config.stall_log_ms / 1000
+                stalls = StallLog(self._polls, parts.measures.turns, limit_s)
+                self._watchdog = Watchdog(stalls)
+                self._watchdog.start()
+        parts.hub.load.start(clock, thread_time)
+
+    def stop(self) -> None:
+        """Leave the reactor and the process as they were."""
+        self._pauses.stop()
+        if self._watchdog is not None:
+            self._watchdog.stop()
+            self._watchdog = None
+        if self._rounds is not None:
+            self._rounds.stop()
+            self._rounds = None
+        if self._polls is not None:
+            release(self._reactor, self._polls)
+            self._polls = None
