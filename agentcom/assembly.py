@@ -126,7 +126,7 @@ class Assembly:
             self.hub,
             documented(
                 [
-                    *TaskRoutes(self.hub, MAX_TASK).routes(),
+                    *TaskRoutes(self.hub, self.measures.totals, MAX_TASK).routes(),
                     *AgentRoutes(self.hub, limits, self.factory.rivals.contested).routes(),
                     *ChannelRoutes(self.hub).routes(),
                     *DrainRoutes(self.hub).routes(),

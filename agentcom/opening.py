@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from threading import Thread
 from typing import Any
 
-from twisted.internet.threads import deferToThreadPool
 from twisted.logger import Logger
-from twisted.python.threadpool import ThreadPool
 
 from agentcom.config import Config
 from agentcom.core.ids import ADMIN_ID, Ids
@@ -24,24 +21,12 @@ from agentcom.store.auditfile import NAME as AUDIT_LOG
 from agentcom.store.auditfile import AuditFile, AuditWriter
 from agentcom.store.local import count_tokens, insert
 from agentcom.store.sqlite import SqliteStore, connect_reader, open_file
+from agentcom.workers import Workers
 
 READERS = 4
 """Threads that read the store."""
 
 log = Logger()
-
-
-class DaemonThread(Thread):
-    """A thread that never keeps a process alive which is otherwise at its end."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs, daemon=True)
-
-
-class Pool(ThreadPool):
-    """Threads for what may block."""
-
-    threadFactory = DaemonThread
 
 
 class OnDisk:
@@ -50,7 +35,7 @@ class OnDisk:
     :param give_up: ends the process when the store has failed for a minute.
     :ivar store: what the hub's state is in.
     :ivar audit: writes who did what.
-    :ivar pools: the threads that go with them.
+    :ivar workers: the threads that go with them.
     :raises StartError: the database cannot be opened, or the token not written.
     """
 
@@ -58,38 +43,35 @@ class OnDisk:
         self, config: Config, data: DataDir, reactor: Any, give_up: Callable[[], None]
     ) -> None:
         self._reactor = reactor
-        self.pools: list[ThreadPool] = []
+        self.workers: list[Workers] = []
         path = config.database
         ids = Ids(os.urandom)
         connection = open_file(path, ids.epoch)
         if count_tokens(connection) == 0:
             _first_token(connection, ids, data, int(reactor.seconds() * 1000))
-        commits, reads = self._pool("commit", 1, 1), self._pool("read", 1, READERS)
         self.store = SqliteStore(
             reactor,
             connection,
             lambda: connect_reader(str(path)),
-            commits,
-            reads,
+            self._workers("commit", 1),
+            self._workers("read", READERS),
             give_up,
             lambda: free_bytes(path.parent),
             config.min_free,
         )
-        self.audit = AuditWriter(AuditFile(data.path / AUDIT_LOG), self._pool("audit", 0, 1))
+        self.audit = AuditWriter(AuditFile(data.path / AUDIT_LOG), self._workers("audit", 1))
 
     def close(self) -> None:
         """End the threads, then close the files."""
-        for pool in self.pools:
-            pool.stop()
+        for workers in self.workers:
+            workers.stop()
         self.audit.close()
         self.store.close()
 
-    def _pool(self, name: str, least: int, most: int) -> Callable[[Callable[[], Any]], Any]:
-        """What runs a call in a thread of a new pool."""
-        pool = Pool(least, most, name)
-        pool.start()
-        self.pools.append(pool)
-        return lambda work: deferToThreadPool(self._reactor, pool, work)
+    def _workers(self, name: str, most: int) -> Workers:
+        made = Workers(self._reactor, name, most)
+        self.workers.append(made)
+        return made
 
 
 def _first_token(connection: Any, ids: Ids, data: DataDir, now: int) -> None:

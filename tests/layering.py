@@ -53,6 +53,21 @@ ALLOWED_ON_THE_CLIENT_SIDE = {
     "agentcom.agent_tap": [*AGENT_PARTS, "agentcom.agent"],
 }
 
+# A program that measures: it starts servers, which it imports nothing of, it waits and looks at
+# the machine's clock.  Of the hub's own modules it has those that make what a database is filled
+# with, and its servers those shortcuts whose worth they show.
+BENCH = "agentcom.bench"
+BENCH_SERVERS = "agentcom.bench.stacks"
+ALLOWED_TO_BENCH = [*SHARED, "agentcom.bench", "agentcom.store"]
+ALLOWED_TO_BENCH_SERVERS = [
+    "agentcom.core",
+    "agentcom.bench",
+    "agentcom.shortcuts",
+    "agentcom.ws.shortcuts",
+    "agentcom.hub.turnlength",
+]
+BENCH_COMMAND = "agentcom.cli.bench"
+
 # What twistd's plugin names, beside the commands the only ones that see the reactor.
 TAPS = ("agentcom.tap", "agentcom.agent_tap")
 
@@ -189,14 +204,30 @@ def client_side_is_apart(module: Module) -> Iterator[str]:
             continue
         if module.name == LOCAL_COMMAND:
             allowed = [*allowed, *ALLOWED_TO_LOCAL_COMMAND]
+        if module.name == BENCH_COMMAND:
+            allowed = [*allowed, BENCH]
         for found in module.imports:
             if within(found.target, "agentcom") and not within(found.target, *allowed):
                 yield module.at(found.line, f"{room} may not know {found.target}")
 
 
+def bench_is_apart(module: Module) -> Iterator[str]:
+    """The benchmark knows the hub as a process, and nobody knows the benchmark but its command."""
+    inside = within(module.name, BENCH)
+    servers = within(module.name, BENCH_SERVERS)
+    allowed = ALLOWED_TO_BENCH_SERVERS if servers else ALLOWED_TO_BENCH
+    for found in module.imports:
+        if inside and within(found.target, "agentcom") and not within(found.target, *allowed):
+            yield module.at(found.line, f"the benchmark may not know {found.target}")
+        if inside and not servers and within(found.target, BENCH_SERVERS):
+            yield module.at(found.line, f"{found.target} is a process of its own")
+        if not inside and module.name != BENCH_COMMAND and within(found.target, BENCH):
+            yield module.at(found.line, f"nobody but its command may know {found.target}")
+
+
 def reactor_is_passed(module: Module) -> Iterator[str]:
-    """Only the taps and the commands import the global reactor, inside a function."""
-    may = module.name in TAPS or within(module.name, "agentcom.cli")
+    """Only taps, commands and the benchmark's servers import the reactor, inside a function."""
+    may = module.name in TAPS or within(module.name, "agentcom.cli", BENCH_SERVERS)
     for found in module.imports:
         if within(found.target, "twisted.internet.reactor") and (not may or found.at_module_level):
             yield module.at(found.line, "the reactor is an argument, not an import")
@@ -204,7 +235,7 @@ def reactor_is_passed(module: Module) -> Iterator[str]:
 
 def klein_stays_in_http(module: Module) -> Iterator[str]:
     """Importing Klein installs the default reactor: outside http only inside a function."""
-    if within(module.name, "agentcom.http"):
+    if within(module.name, "agentcom.http", BENCH_SERVERS):
         return
     for found in module.imports:
         if within(found.target, "klein") and found.at_module_level:
@@ -213,6 +244,8 @@ def klein_stays_in_http(module: Module) -> Iterator[str]:
 
 def time_is_passed(module: Module) -> Iterator[str]:
     """Nobody asks the machine for the time: it is an argument or an injected clock's."""
+    if within(module.name, BENCH):
+        return
     names = _local_names(module)
     for found in module.imports:
         if found.target in CLOCKS:
@@ -277,6 +310,7 @@ RULES: list[Rule] = [
     hub_knows_only_the_store_interface,
     edges_are_apart,
     client_side_is_apart,
+    bench_is_apart,
     reactor_is_passed,
     klein_stays_in_http,
     time_is_passed,

@@ -23,7 +23,7 @@ class LayeringTests(SynchronousTestCase):
         names = {module.name for module in layering.modules_below(ROOT)}
         wanted = {"agentcom", "agentcom.tap", "twisted.plugins.agentcom_plugin"}
         self.assertEqual(wanted - names, set())
-        for room in "core wire store hub ws http client sidecar cli chaos".split():
+        for room in "core wire store hub ws http client sidecar cli chaos bench".split():
             self.assertTrue(any(layering.within(name, f"agentcom.{room}") for name in names), room)
 
     def test_no_init_beside_the_plugin(self) -> None:
@@ -139,6 +139,25 @@ class RuleTests(SynchronousTestCase):
             self.assert_keeps(rule, name, "from agentcom.cli import serving")
             self.assert_keeps(rule, name, "from agentcom import process")
 
+    def test_bench(self) -> None:
+        """The benchmark is caught at knowing the hub, and others at knowing the benchmark."""
+        rule = layering.bench_is_apart
+        self.assert_breaks(rule, "agentcom.bench.run", "from agentcom.hub import hub")
+        self.assert_breaks(rule, "agentcom.bench.run", "from agentcom import config")
+        self.assert_breaks(rule, "agentcom.bench.run", "from agentcom.bench.stacks import spine")
+        self.assert_breaks(rule, "agentcom.bench.stacks.spine", "from agentcom.hub import queue")
+        self.assert_breaks(rule, "agentcom.service", "from agentcom.bench import stalls")
+        self.assert_breaks(rule, "agentcom.cli.chaos", "def f():\n    from agentcom import bench")
+        self.assert_keeps(rule, "agentcom.bench.fill", "from agentcom.store import rows")
+        self.assert_keeps(rule, "agentcom.bench.loads.load", "from agentcom.bench import stalls")
+        self.assert_keeps(
+            rule, "agentcom.bench.stacks.quick", "from agentcom.shortcuts import requests"
+        )
+        self.assert_keeps(rule, layering.BENCH_COMMAND, "from agentcom.bench.run import run")
+        self.assert_keeps(
+            layering.client_side_is_apart, layering.BENCH_COMMAND, "from agentcom.bench import run"
+        )
+
     def test_reactor(self) -> None:
         """The global reactor is found wherever it may not be."""
         source = "from twisted.internet import reactor"
@@ -147,7 +166,8 @@ class RuleTests(SynchronousTestCase):
             self.assert_breaks(layering.reactor_is_passed, name, source)
             self.assert_breaks(layering.reactor_is_passed, name, inside)
         self.assert_breaks(layering.reactor_is_passed, "agentcom.agent", inside)
-        for name in ("agentcom.tap", "agentcom.agent_tap", "agentcom.cli.agent"):
+        self.assert_breaks(layering.reactor_is_passed, "agentcom.bench.run", inside)
+        for name in (*layering.TAPS, "agentcom.cli.agent", "agentcom.bench.stacks.spine"):
             self.assert_breaks(layering.reactor_is_passed, name, source)
             self.assert_breaks(layering.reactor_is_passed, name, f"class A:\n    {source}")
             self.assert_keeps(layering.reactor_is_passed, name, inside)
@@ -158,6 +178,10 @@ class RuleTests(SynchronousTestCase):
         for source in ("import klein", "from klein import Klein", "class A:\n    import klein"):
             self.assert_breaks(layering.klein_stays_in_http, "agentcom.testing", source)
             self.assert_keeps(layering.klein_stays_in_http, "agentcom.http.tasks", source)
+        self.assert_breaks(layering.klein_stays_in_http, "agentcom.bench.run", "import klein")
+        self.assert_keeps(
+            layering.klein_stays_in_http, "agentcom.bench.stacks.floor", "from klein import Klein"
+        )
         late = "def f():\n    import klein"
         typed = "if TYPE_CHECKING:\n    from klein import Klein"
         self.assert_keeps(layering.klein_stays_in_http, "agentcom.testing", late)
@@ -179,6 +203,9 @@ class RuleTests(SynchronousTestCase):
             "import time\nclock = time.time",
         ):
             self.assert_breaks(layering.time_is_passed, "agentcom.hub.sweep", source)
+        self.assert_keeps(
+            layering.time_is_passed, "agentcom.bench.run", "import time\ntime.sleep(1)"
+        )
         for source in (
             "self._clock.seconds()",
             "import time\ntime.monotonic()",

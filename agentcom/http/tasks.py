@@ -19,6 +19,7 @@ from agentcom.http.shown import (
     task_object,
 )
 from agentcom.hub.hub import Hub
+from agentcom.hub.totals import Totals
 from agentcom.wire.answers.tasks import (
     Cancelled,
     EventPage,
@@ -37,11 +38,13 @@ AGENTS_EXPLAINED_MOST = 1_000
 class TaskRoutes:
     """The routes under ``/api/tasks``, and push-task.
 
+    :param totals: how many tasks have ended.
     :param max_task: bytes that a task may have, encoded.
     """
 
-    def __init__(self, hub: Hub, max_task: int) -> None:
+    def __init__(self, hub: Hub, totals: Totals, max_task: int) -> None:
         self._hub = hub
+        self._totals = totals
         self._queue = QueueRoutes(hub, max_task)
         self._dead_letters = DeadLetterRoutes(hub)
 
@@ -124,7 +127,7 @@ class TaskRoutes:
 
     async def stats(self, call: Call) -> Answer:
         """How many tasks there are, by status and by priority."""
-        return Answer(200, await self._hub.overview.stats())
+        return Answer(200, await self._hub.overview.stats(self._totals))
 
     async def get(self, call: Call) -> Answer:
         """One task."""

@@ -6,6 +6,7 @@ moved on, and has its own change on disk before the next begins.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
@@ -37,6 +38,7 @@ class Archive:
     :param now: Unix milliseconds.
     :param check_open: raises when nothing new can be kept.
     :param check_room: raises where so many more may not wait.
+    :ivar deleted: how many tasks went, by the status in which they had ended.
     """
 
     def __init__(
@@ -57,6 +59,7 @@ class Archive:
         self._check_open = check_open
         self._check_room = check_room
         self._lock = DeferredLock()
+        self.deleted: Counter[str] = Counter()
 
     async def retry(self, task_id: str, by: str) -> Task:
         """Give a dead letter a new series of attempts.
@@ -97,6 +100,7 @@ class Archive:
             if old.tasks or old.events:
                 for task_id in old.tasks:
                     self._ledger.forget(task_id)
+                self.deleted.update(old.statuses)
                 self._event_log.forgotten(max(old.events, default=0))
                 self._store.commit(Unit(forgotten=old.tasks, forgotten_events=old.events))
                 await self._ledger.settled()
@@ -166,9 +170,12 @@ class Archive:
 
     def _retry(self, tasks: list[Task], by: str) -> None:
         self._check_room(len(tasks))
-        with self._dispatch.together():
+
+        def retry() -> None:
             for task in tasks:
                 self._ledger.revive(task, Retry(by))
+
+        self._dispatch.together(retry)
 
     def _delete(self, tasks: list[Task], by: str) -> None:
         if not tasks:
@@ -190,4 +197,5 @@ class Archive:
         ]
         for task in tasks:
             self._ledger.forget(task.id)
+            self.deleted[task.status] += 1
         self._store.commit(Unit(drafts=drafts, forgotten=[task.id for task in tasks]))

@@ -63,7 +63,6 @@ class Counts:
 
     def committed(self, events: list[Event]) -> None:
         """Count what these events of the log say."""
-        for event in events:
-            if event.event == TASK_REQUEUED:
-                told = msgspec.json.decode(event.payload, type=_Requeued)
-                self.requeued[told.reason] += 1
+        for event in [event for event in events if event.event == TASK_REQUEUED]:
+            told = msgspec.json.decode(event.payload, type=_Requeued)
+            self.requeued[told.reason] += 1

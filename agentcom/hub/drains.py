@@ -224,6 +224,7 @@ class Drains:
         self._drained[agent_id] = holding
         holding.drain = drain
         holding.draining = True
+        self._dispatch.holdings.touch(agent_id)
         now = self._now()
         holding.overdue = drain.passed(now)
         self._agenda.cancel("drain", agent_id)

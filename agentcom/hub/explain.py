@@ -12,17 +12,20 @@ from typing import Any
 
 from twisted.internet.defer import Deferred
 
+from agentcom.core.agent import Agent
 from agentcom.core.drain import Drain
 from agentcom.core.matching import ABSENT, EQUAL, EXISTS, IN, LabelRule, Unmet, unmet
 from agentcom.core.state import Status, Task
 from agentcom.errors import TaskNotFound
 from agentcom.hub.agenda import Agenda
 from agentcom.hub.auth import Auth
+from agentcom.hub.candidates import Candidates
 from agentcom.hub.dispatch import Dispatch
 from agentcom.hub.explained import ended, runs, short
 from agentcom.hub.holdings import Holding
 from agentcom.hub.ledger import Ledger
-from agentcom.hub.link import Link, Roster
+from agentcom.hub.link import Roster
+from agentcom.hub.standings import states
 from agentcom.store.interface import Store
 
 LOOKED_AT = 8
@@ -78,47 +81,50 @@ class Explain:
             task = self._ledger.peek(task_id) or task
         told: Told = {"task_id": task.id, "status": task.status.value}
         if task.status is Status.QUEUED:
-            agents = await self._agents(task)
+            while not self._dispatch.staff.standings.look(A_TURN):
+                await self._turn()
             now = self._ledger.peek(task_id)
             if now is None or now.status is not Status.QUEUED:
                 # It moved on while the agents were looked at.
                 return await self.task(task_id, most)
-            return {**told, **self._waits(now, agents, most)}
+            return {**told, **self._waits(now, most)}
         if task.status.held:
             holding = self._dispatch.holdings.get(task.agent_id or "")
             here = task.agent_id in self._roster
             return {**told, **runs(task, holding, here, self._agenda, self._now())}
         return {**told, **ended(task, await self._store.last_event(task_id))}
 
-    async def _agents(self, task: Task) -> list[Told]:
-        """Every connected agent with the rules that keep the task from it."""
-        asked = {str(rule): rule for rule in task.needs.labels}
-        agents: list[Told] = []
-        for link in list(self._roster.values()):
-            agents.append(self._agent(task, asked, link))
-            if len(agents) % A_TURN == 0:
-                await self._turn()
-        agents.sort(key=lambda told: len(told["rules"]))
-        return agents
-
-    def _waits(self, task: Task, agents: list[Told], most: int) -> Told:
-        reasons = self._reasons(task, agents)
-        group = self._dispatch.queue.group(task.pinned, task.needs)
+    def _waits(self, task: Task, most: int) -> Told:
+        staff, queue = self._dispatch.staff, self._dispatch.queue
+        candidates = Candidates(task.pinned, task.needs, self._roster, staff)
+        agents = self._agents(task, candidates.likeliest(most))
+        reasons = self._reasons(task, candidates, agents)
         return {
             "waiting": True,
             "summary": f"It waits: {reasons[0]['detail']}.",
             "since": task.updated_at,
             "reasons": reasons,
             "agents": agents[:most],
-            "agents_total": len(agents),
-            "by_rule": dict(_by_rule(agents)),
+            "agents_total": candidates.total,
+            "by_rule": dict(candidates.by_rule()),
             "queue": {
-                "waiting": len(self._dispatch.queue),
-                "alike": 0 if group is None else group.ready,
+                "waiting": len(queue),
+                "alike": staff.group(task.pinned, task.needs).ready,
             },
         }
 
-    def _reasons(self, task: Task, agents: list[Told]) -> list[Told]:
+    def _agents(self, task: Task, names: list[str]) -> list[Told]:
+        """Agents with the rules that keep the task from each, the fewest first."""
+        asked = {str(rule): rule for rule in task.needs.labels}
+        links = [self._roster[name] for name in names]
+        agents: list[Told] = [
+            {"agent_id": link.agent.agent_id, "rules": self._rules(task, asked, link.agent)}
+            for link in links
+        ]
+        agents.sort(key=lambda told: len(told["rules"]))
+        return agents
+
+    def _reasons(self, task: Task, candidates: Candidates, agents: list[Told]) -> list[Told]:
         """What keeps the task as a whole, the strongest reason first."""
         found: list[Told] = []
         if not self._dispatch.is_open:
@@ -129,20 +135,20 @@ class Explain:
         now = self._now()
         if task.ready_at is not None and task.ready_at > now:
             found.append(_delayed(task, task.ready_at, (task.ready_at - now) / 1000))
-        fit = [told for told in agents if not _never_fits(told)]
         if task.pinned is not None and task.pinned not in self._roster:
             found.append(self._pinned_away(task.pinned))
-        elif not agents:
+        elif not candidates.total:
             found.append(_rule("no_agents", "no agent is connected"))
-        elif not fit:
-            found.append(_rule("no_agent_fits", _nobody_fits(task.pinned, agents)))
+        elif not candidates.fit:
+            found.append(_rule("no_agent_fits", _nobody_fits(task.pinned, candidates, agents)))
         elif not found:
-            if all(told["rules"] for told in fit):
-                found.append(_rule("no_room", _no_room(fit)))
+            if candidates.free:
+                found.append(_rule("turn", "it is about to be assigned"))
+            else:
+                fit = [told for told in agents if not _never_fits(told)][:LOOKED_AT]
+                found.append(_rule("no_room", _no_room(candidates, fit)))
                 found.extend(self._drained(fit))
                 found.extend(self._behind(task, fit))
-            else:
-                found.append(_rule("turn", "it is about to be assigned"))
         return found
 
     def _pinned_away(self, agent_id: str) -> Told:
@@ -159,7 +165,7 @@ class Explain:
     def _drained(self, fit: list[Told]) -> list[Told]:
         """Those that fit best and that operators drain: somebody can end that."""
         found: list[Told] = []
-        for told in fit[:LOOKED_AT] if len(fit) > 1 else []:
+        for told in fit if len(fit) > 1 else []:
             agent_id = told["agent_id"]
             holding = self._dispatch.holdings.get(agent_id)
             if holding is not None and (drain := holding.drain) is not None:
@@ -171,7 +177,7 @@ class Explain:
         """Whether other tasks go first with those agents that fit best."""
         queue, holdings = self._dispatch.queue, self._dispatch.holdings
         firsts = []
-        for told in fit[:LOOKED_AT]:
+        for told in fit:
             holding = holdings.get(told["agent_id"])
             firsts.append(None if holding is None else queue.first(holding.groups))
         if task.id in firsts or firsts[0] is None:
@@ -188,37 +194,36 @@ class Explain:
         detail = f"other tasks go first, the next of them {first.id}: {why}"
         return [_rule("behind", detail, first=first.id)]
 
-    def _agent(self, task: Task, asked: dict[str, LabelRule], link: Link) -> Told:
-        agent = link.agent
+    def _rules(self, task: Task, asked: dict[str, LabelRule], agent: Agent) -> list[Told]:
+        """What keeps a task from an agent."""
         rules = [
             _rule(rule.rule, _lacks(rule, asked), needed=rule.needed, found=rule.found)
             for rule in unmet(task.needs, task.pinned, agent)
         ]
         holding = self._dispatch.holdings.get(agent.agent_id)
         if holding is not None:
-            rules.extend(self._states(agent.agent_id, agent.slots, holding))
-        return {"agent_id": agent.agent_id, "rules": rules}
+            for state in states(holding, agent.slots):
+                rules.append(self._state(state, agent, holding))
+        return rules
 
-    def _states(self, agent_id: str, slots: int, holding: Holding) -> list[Told]:
-        found: list[Told] = []
-        if holding.draining:
-            found.append(_draining(agent_id, holding))
-        if holding.unresponsive and not holding.probing:
+    def _state(self, rule: str, agent: Agent, holding: Holding) -> Told:
+        """A rule that comes from what an agent does now, with its words."""
+        agent_id = agent.agent_id
+        if rule == "draining":
+            return _draining(agent_id, holding)
+        if rule == "unresponsive":
             left = self._agenda.left("probe", agent_id)
             again = "" if left is None else f"; it is tried again in {left:.1f} s"
-            detail = "it did not answer its last assignment in time" + again
-            found.append(_rule("unresponsive", detail))
-        if holding.paused:
+            return _rule(rule, "it did not answer its last assignment in time" + again)
+        if rule == "paused":
             detail = "it rejected a task, or was relieved of one"
-            found.append(_rule("paused", detail + self._nothing_for("pause", agent_id)))
-        if holding.quiet:
+            return _rule(rule, detail + self._nothing_for("pause", agent_id))
+        if rule == "returning":
             detail = "it is just back and says what it still has"
-            found.append(_rule("returning", detail + self._nothing_for("quiet", agent_id)))
-        if slots == 0:
-            found.append(_rule("no_slots", "it takes no work (slots: 0)"))
-        elif len(holding.held) >= slots:
-            found.append(_rule("slots", _slots(len(holding.held), slots)))
-        return found
+            return _rule(rule, detail + self._nothing_for("quiet", agent_id))
+        if rule == "slots":
+            return _rule(rule, _slots(len(holding.held), agent.slots))
+        return _rule(rule, "it takes no work (slots: 0)")
 
     def _nothing_for(self, kind: str, agent_id: str) -> str:
         left = self._agenda.left(kind, agent_id)
@@ -253,28 +258,16 @@ NAMED = 4
 """Things that agents lack, of which a sentence tells how many lack each."""
 
 
-def _by_rule(agents: list[Told]) -> Counter[str]:
-    """How many agents each rule keeps it from; one may have a rule several times."""
-    named = (dict.fromkeys(rule["rule"] for rule in told["rules"]) for told in agents)
-    return Counter(name for names in named for name in names)
-
-
-def _missing(agents: list[Told]) -> str:
+def _missing(candidates: Candidates) -> str:
     """How many agents lack what, the most frequent first."""
-    counts = Counter(
-        (rule["rule"], rule.get("needed"))
-        for told in agents
-        for rule in told["rules"]
-        if rule["rule"] in _FOR_GOOD
-    ).most_common()
-    said = [_LACK[rule](count, needed) for (rule, needed), count in counts[:NAMED]]
+    counts = candidates.lacking()
+    said = [_LACK[rule](count, needed) for rule, needed, count in counts[:NAMED]]
     if len(counts) > NAMED:
         said.append(f"and {len(counts) - NAMED} more")
     return ", ".join(said)
 
 
 _LACK: dict[str, Callable[[int, str | None], str]] = {
-    "pinned": lambda count, needed: f"it is for {needed} alone",
     "capability": lambda count, needed: (
         f"{count} {'lacks' if count == 1 else 'lack'} the capability {needed}"
     ),
@@ -302,7 +295,7 @@ def _delayed(task: Task, until: int, left: float) -> Told:
     return _rule("backoff", detail, until=until, error=task.last_error)
 
 
-def _nobody_fits(pinned: str | None, agents: list[Told]) -> str:
+def _nobody_fits(pinned: str | None, candidates: Candidates, agents: list[Told]) -> str:
     if pinned is not None:
         own = [told for told in agents if told["agent_id"] == pinned]
         why = _details(own[0]) if own else "it has just come"
@@ -310,15 +303,18 @@ def _nobody_fits(pinned: str | None, agents: list[Told]) -> str:
     if len(agents) == 1:
         only = agents[0]["agent_id"]
         return f"{only}, the only agent that is connected, does not fit it: {_details(agents[0])}"
-    return f"none of the {len(agents)} connected agents fits it ({_missing(agents)})"
+    return f"none of the {candidates.total} connected agents fits it ({_missing(candidates)})"
 
 
-def _no_room(fit: list[Told]) -> str:
-    if len(fit) == 1:
+def _no_room(candidates: Candidates, fit: list[Told]) -> str:
+    if candidates.fit == 1:
         only = fit[0]["agent_id"]
         return f"only {only} fits it, and {only} can take no more now: {_details(fit[0])}"
-    counts = ", ".join(f"{n} {_FULL.get(rule, rule)}" for rule, n in _by_rule(fit).most_common())
-    return f"{len(fit)} agents fit it, and none can take more now ({counts})"
+    found: Counter[str] = Counter()
+    for rules, count in candidates.by_state.items():
+        found.update(dict.fromkeys(rules, count))
+    counts = ", ".join(f"{n} {_FULL.get(rule, rule)}" for rule, n in found.most_common())
+    return f"{candidates.fit} agents fit it, and none can take more now ({counts})"
 
 
 def _slots(held: int, slots: int) -> str:

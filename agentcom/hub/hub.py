@@ -18,6 +18,7 @@ from agentcom.core.events import Draft
 from agentcom.core.ids import Ids
 from agentcom.hub.agenda import Agenda
 from agentcom.hub.archive import Archive
+from agentcom.hub.arrivals import Arrivals
 from agentcom.hub.auth import Auth
 from agentcom.hub.counts import Counts
 from agentcom.hub.dispatch import Dispatch
@@ -123,7 +124,7 @@ class Hub:
             ledger, dispatch, roster, keys, ids, self.now, check_push, store.next_number
         )
         self.submissions = Submissions(
-            ledger,
+            Arrivals(ledger, dispatch, roster),
             dispatch,
             keys,
             ids,

@@ -7,6 +7,7 @@ from typing import Any
 from agentcom.core.state import Status
 from agentcom.hub.dispatch import Dispatch
 from agentcom.hub.ledger import Ledger
+from agentcom.hub.totals import Totals
 from agentcom.store.interface import Store
 
 
@@ -36,9 +37,17 @@ class Overview:
             for task_id, task in found
         ]
 
-    async def stats(self) -> dict[str, dict[str, int]]:
-        """How many tasks there are of each status, and wait at each priority."""
-        counts = await self._store.counts()
+    async def stats(self, totals: Totals) -> dict[str, dict[str, int]]:
+        """How many tasks there are of each status, and wait at each priority.
+
+        :param totals: what is known of those that have ended.
+        """
+        if totals.known:
+            held = await self._store.held_counts()
+            waiting = {Status.QUEUED.value: len(self._dispatch.queue)}
+            counts = {**held, **waiting, **totals.ended()}
+        else:
+            counts = await self._store.counts()
         return {
             "by_status": {status.value: counts.get(status.value, 0) for status in Status},
             "by_priority": self._dispatch.queue.by_priority(),

@@ -14,6 +14,7 @@ import msgspec
 from msgspec import Raw
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
+from twisted.internet.task import deferLater
 
 from agentcom.core import events
 from agentcom.core.events import Event
@@ -24,6 +25,9 @@ from agentcom.store.interface import Store, Unit
 
 WAIT_S = 1.0
 """Seconds that a list waits for the disk: a store that fails must not hold it up."""
+
+AT_A_TIME = 1_000
+"""Agents of a list in one turn of the reactor: 3 ms."""
 
 _LIVE = ("state", "running")
 """What of an AgentInfo changes without an event."""
@@ -74,16 +78,24 @@ class Present:
         """
         if self._presence.pending:
             await self._settled()
-        agents = []
-        for agent_id, told in self._told.items():
-            info: dict[str, Any] = msgspec.json.decode(told)["agent"]
-            link = self._roster.get(agent_id)
-            if link is not None:
-                live = self._info(link)
-                for name in _LIVE:
-                    info[name] = live[name]
-            agents.append(info)
-        return Listed(agents, self._log.cursor(self._log.last_seq))
+        # One moment of the log; what has to be decoded then takes several turns.
+        told = list(self._told.items())
+        cursor = self._log.cursor(self._log.last_seq)
+        agents: list[dict[str, Any]] = []
+        for begin in range(0, len(told), AT_A_TIME):
+            if begin:
+                await deferLater(self._clock, 0, lambda: None)
+            agents += [self._shown(*one) for one in told[begin : begin + AT_A_TIME]]
+        return Listed(agents, cursor)
+
+    def _shown(self, agent_id: str, told: Raw) -> dict[str, Any]:
+        info: dict[str, Any] = msgspec.json.decode(told)["agent"]
+        link = self._roster.get(agent_id)
+        if link is not None:
+            live = self._info(link)
+            for name in _LIVE:
+                info[name] = live[name]
+        return info
 
     def _settled(self) -> Deferred[None]:
         """Fires when what was said of presence until now is committed, or after a while."""

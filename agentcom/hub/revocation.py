@@ -56,16 +56,26 @@ class Revocation:
 
     def __init__(self, returning: Returning) -> None:
         self._returning = returning
-        self._lines: set[Link] = set()
+        # By the hash of the token: one of them may end beside ten thousand others.
+        self._lines: dict[str, set[Link]] = {}
+        # Kept, for a line may identify again by another token.
+        self._opened_by: dict[Link, str] = {}
         self._listeners: list[Callable[[Ended], None]] = []
 
     def opened(self, link: Link) -> None:
         """An identified connection; a replaced one counts until its line is down."""
-        self._lines.add(link)
+        self.closed(link)
+        name = self._opened_by[link] = link.token.hash
+        self._lines.setdefault(name, set()).add(link)
 
     def closed(self, link: Link) -> None:
         """Its line is down."""
-        self._lines.discard(link)
+        name = self._opened_by.pop(link, None)
+        if name is not None:
+            lines = self._lines[name]
+            lines.discard(link)
+            if not lines:
+                del self._lines[name]
 
     def listen(self, listener: Callable[[Ended], None]) -> None:
         """Hear of what has ended, to end what else was opened with it."""
@@ -78,9 +88,9 @@ class Revocation:
                 listener(what)
             except Exception:
                 self.log.failure("while telling that {reason}", reason=what.reason)
-        if what.tokens:
-            # All in one pass: many tokens may expire together.
-            for link in [link for link in self._lines if link.token.hash in what.tokens]:
+        for name in what.tokens:
+            # A copy: to close a line takes it out.
+            for link in list(self._lines.get(name, ())):
                 link.close(REVOKED, _WORDS[what.reason])
         if what.agent_id is not None:
             self._returning.give_back(what.agent_id, TOKEN_REVOKED)

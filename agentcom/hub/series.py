@@ -60,7 +60,7 @@ class Step(msgspec.Struct, frozen=True, gc=False):
 class Series:
     """Cuts what a hub does into steps.
 
-    :param timings: counts; its ``lately_...`` are cleared at the end of each step.
+    :param timings: counts; what it knows of lately is cleared at the end of each step.
     :param seconds: a clock that never goes back.
     """
 
@@ -119,8 +119,8 @@ class Series:
             failed,
             sizes.queued,
             sizes.agents,
-            *_percentiles(timings.lately_waited),
-            *_percentiles(timings.lately_ran),
+            *_percentiles(timings.waited.lately()),
+            *_percentiles(timings.ran.lately()),
         )
 
     def _totals(self) -> tuple[int, int, int, int]:

@@ -13,37 +13,37 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from agentcom.core.state import Status
-from agentcom.hub.ledger import Ledger
 from agentcom.hub.timings import Timings
 from agentcom.store.interface import Store
 
 ANEW_S = 600.0
 """Seconds after which all is counted anew."""
 
-FORGOTTEN_S = 60.0
-"""The same once tasks were deleted: of what status they were is not told."""
-
 
 class Totals:
     """Ended tasks by status.
 
-    What ends in the moment in which the store counts may be missed, or counted
+    What ends, or goes, in the moment in which the store counts may be missed, or counted
     twice, until it counts again.
 
     :param timings: knows what ends, and what lives again.
+    :param deleted: tasks that went, by the status in which they had ended.
+    :ivar known: whether the store was counted since the start.
     """
 
     log = Logger()
 
-    def __init__(self, store: Store, ledger: Ledger, timings: Timings, clock: IReactorTime) -> None:
+    def __init__(
+        self, store: Store, timings: Timings, deleted: Counter[str], clock: IReactorTime
+    ) -> None:
         self._store = store
-        self._ledger = ledger
         self._timings = timings
+        self._deleted = deleted
         self._clock = clock
         self._stored: Counter[str] = Counter()
-        self._before: Counter[Status] = Counter()
-        self._forgotten = 0
+        self._before: Counter[str] = Counter()
         self._counted_at: float | None = None
+        self.known = False
         self._counting = False
 
     def tick(self) -> None:
@@ -51,13 +51,10 @@ class Totals:
         if self._counting:
             return
         now = self._clock.seconds()
-        if self._counted_at is not None:
-            deleted = self._ledger.forgotten != self._forgotten
-            if now - self._counted_at < (FORGOTTEN_S if deleted else ANEW_S):
-                return
+        if self._counted_at is not None and now - self._counted_at < ANEW_S:
+            return
         self._counting = True
         self._counted_at = now
-        self._forgotten = self._ledger.forgotten
         before = self._moved()
         self._store.counts().addCallback(self._counted, before).addErrback(self._failed)
 
@@ -70,13 +67,15 @@ class Totals:
             if status.ended
         }
 
-    def _moved(self) -> Counter[Status]:
-        moved = Counter(self._timings.ended)
+    def _moved(self) -> Counter[str]:
+        moved: Counter[str] = Counter(self._timings.ended)
         moved.subtract(self._timings.revived)
+        moved.subtract(self._deleted)
         return moved
 
-    def _counted(self, found: dict[str, int], before: Counter[Status]) -> None:
+    def _counted(self, found: dict[str, int], before: Counter[str]) -> None:
         self._counting = False
+        self.known = True
         self._stored = Counter(found)
         self._before = before
 

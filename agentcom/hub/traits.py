@@ -6,10 +6,10 @@ without a look at all of them: each of thousands may be the only one of its kind
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 
 from agentcom.core.agent import Agent
-from agentcom.core.matching import EQUAL, EXISTS, IN, LabelRule, Needs
+from agentcom.core.matching import ABSENT, EQUAL, EXISTS, IN, LabelRule, Needs
 from agentcom.hub.queue import Group
 
 Trait = tuple[str, ...]
@@ -70,6 +70,43 @@ class Traits:
             if having is not None:
                 found.append(having)
         return min(found, key=len, default=None)
+
+    def lacking(self, needs: Needs) -> list[tuple[str, str, int]]:
+        """How many agents each single need keeps out: ``capability`` or ``label``, what is
+        needed as people write it, and their number."""
+        found = [("capability", one, self._lack([one])) for one in needs.capabilities]
+        return found + [("label", str(rule), self._fail([rule])) for rule in needs.labels]
+
+    def lacking_some(self, needs: Needs) -> dict[str, int]:
+        """How many agents lack any of the capabilities, or do not satisfy any of the labels."""
+        return {"capability": self._lack(needs.capabilities), "label": self._fail(needs.labels)}
+
+    def _lack(self, capabilities: Iterable[str]) -> int:
+        return self._not_in([self._with(("capability", one)) for one in capabilities], ())
+
+    def _fail(self, rules: Iterable[LabelRule]) -> int:
+        inside, outside = [], []
+        for rule in rules:
+            having = self._by_label(rule)
+            if having is not None:
+                inside.append(having)
+            elif rule.op == ABSENT:
+                outside.append(self._with(("label", rule.key)))
+            else:
+                outside.append(self._with(("label", rule.key, rule.values[0])))
+        return self._not_in(inside, outside)
+
+    def _not_in(self, inside: Iterable[Set[str]], outside: Iterable[Set[str]]) -> int:
+        """How many agents are not in all of the one, or in any of the other."""
+        least = sorted(inside, key=len)
+        if not least:
+            return len(set().union(*outside))
+        found = least[0]
+        for having in least[1:]:
+            found = found & having
+        for having in outside:
+            found = found - having
+        return len(self._of) - len(found)
 
     def _by_label(self, rule: LabelRule) -> Set[str] | None:
         if rule.op in (EQUAL, IN):

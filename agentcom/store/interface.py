@@ -159,11 +159,13 @@ class Old(msgspec.Struct, frozen=True):
         events are in ``events`` or gone.
     :ivar events: sequence numbers.
     :ivar next: the place to look on from, ``None`` when the look is through.
+    :ivar statuses: how many of the tasks ended in which status.
     """
 
     tasks: list[str]
     events: list[int]
     next: tuple[int, int] | None
+    statuses: Mapping[str, int] = msgspec.field(default_factory=dict)
 
 
 class Loaded(msgspec.Struct, frozen=True):
@@ -332,6 +334,9 @@ class Store(Protocol):
 
     def counts(self) -> Deferred[dict[str, int]]:
         """How many tasks there are of each status; statuses without any may be absent."""
+
+    def held_counts(self) -> Deferred[dict[str, int]]:
+        """The same of tasks that agents have alone, however many others there are."""
 
     def old(self, before: int, now: int, place: tuple[int, int], limit: int) -> Deferred[Old]:
         """What ended, or happened outside tasks, before a time; see :class:`Old`.

@@ -7,7 +7,7 @@ from agentcom.core.histogram import Histogram
 COMMIT_S = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5)
 """Bounds of the time that a commit takes, in seconds."""
 
-UNITS = (1, 2, 4, 8, 16, 32, 64)
+UNITS = (1, 2, 4, 8, 16, 32, 64, 128, 192)
 """Bounds of the units in a batch."""
 
 

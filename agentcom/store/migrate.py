@@ -15,7 +15,7 @@ from typing import Any
 from agentcom.errors import StartError
 from agentcom.store import statements as sql
 
-HEAD = "0005"
+HEAD = "0006"
 """The newest revision in ``migrations/versions``; a test compares them."""
 
 MIGRATIONS = Path(__file__).parent / "migrations"

@@ -11,7 +11,7 @@ from agentcom.core.events import Event
 from agentcom.core.session import BrowserSession
 from agentcom.core.state import Status, Task
 from agentcom.core.tokens import Token
-from agentcom.store import rows, search
+from agentcom.store import crossing, rows, search
 from agentcom.store import statements as sql
 from agentcom.store.interface import (
     PAGE_BYTES,
@@ -66,6 +66,8 @@ def tasks(db: Db, wanted: TaskFilter) -> TaskPage:
     """A page of tasks, newest first."""
     if wanted.search is not None:
         return search.tasks(db, wanted)
+    if crossing.is_for(wanted):
+        return crossing.tasks(db, wanted)
     statement, values = sql.select_tasks(wanted, wanted.limit + 1)
     page, more = _page(map(rows.to_task, db.execute(statement, values)), task_weight, wanted.limit)
     return TaskPage(page, page[-1].number if more else None)
@@ -106,6 +108,11 @@ def counts(db: Db) -> dict[str, int]:
     if completed:
         found[Status.COMPLETED.value] = completed
     return found
+
+
+def held_counts(db: Db) -> dict[str, int]:
+    """How many tasks agents have, of each status that some have."""
+    return dict(db.execute(sql.COUNT_HELD))
 
 
 def tokens(db: Db) -> list[Token]:

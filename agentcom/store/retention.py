@@ -8,6 +8,7 @@ only read: ``hub/`` decides, and the commit of a :class:`.interface.Unit` forget
 from __future__ import annotations
 
 import sqlite3
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import groupby, islice
@@ -31,28 +32,38 @@ def old(db: Db, before: int, now: int, place: tuple[int, int], limit: int) -> Ol
     """
     tasks: list[str] = []
     events: list[int] = []
+    statuses: Counter[str] = Counter()
     with _one_moment(db):
-        number, tasks_through = _look_at_tasks(db, (before, now), place[0], limit, tasks, events)
+        number, tasks_through = _look_at_tasks(
+            db, (before, now), place[0], limit, tasks, events, statuses
+        )
         seq, events_through = _look_at_events(db, (before, now), place[1], limit, events)
     through = tasks_through and events_through
-    return Old(tasks, events, None if through else (number, seq))
+    return Old(tasks, events, None if through else (number, seq), statuses)
 
 
 def _look_at_tasks(
-    db: Db, young: Times, place: int, limit: int, tasks: list[str], events: list[int]
+    db: Db,
+    young: Times,
+    place: int,
+    limit: int,
+    tasks: list[str],
+    events: list[int],
+    statuses: Counter[str],
 ) -> tuple[int, bool]:
     """Gather ended tasks; gives the place to go on from, and whether this is the end."""
     until, through = _reach(db, sql.SELECT_TASK_AT, sql.SELECT_LAST_NUMBER, young, place, limit)
     found = db.execute(sql.SELECT_OLD_TASKS, (place, until, young[0]))
-    for (number, task_id), group in groupby(found, itemgetter(0, 1)):
+    for (number, task_id, status), group in groupby(found, itemgetter(0, 1, 2)):
         room = limit - len(events)
         # A task without events is one row without a number.
-        seqs = [row[2] for row in islice(group, room + 1) if row[2] is not None]
+        seqs = [row[3] for row in islice(group, room + 1) if row[3] is not None]
         events += seqs[:room]
         if len(seqs) > room:
             # Not named, and looked at again: the rest of its events is to go first.
             return number - 1, False
         tasks.append(task_id)
+        statuses[status] += 1
     return until, through
 
 

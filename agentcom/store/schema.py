@@ -81,14 +81,24 @@ Index(
     sqlite_where=text("idempotency_key IS NOT NULL"),
     postgresql_where=text("idempotency_key IS NOT NULL"),
 )
-# Completed tasks are most of the table and need no index to be found.
-Index(
-    "tasks_by_status",
-    tasks.c.status,
-    sqlite_where=text("status != 'completed'"),
-    postgresql_where=text("status != 'completed'"),
-)
+Index("tasks_by_status", tasks.c.status)
 Index("tasks_by_agent", tasks.c.agent_id)
+Index("tasks_by_submitter", tasks.c.submitted_by)
+# Most have no other priority, and need no index to be found.
+Index(
+    "tasks_by_priority",
+    tasks.c.priority,
+    sqlite_where=text("priority != 'normal'"),
+    postgresql_where=text("priority != 'normal'"),
+)
+# With the status, or SQLite would rather take the index of that alone.
+Index(
+    "dead_letters_by_error",
+    tasks.c.status,
+    tasks.c.last_error,
+    sqlite_where=text("status = 'dead_letter'"),
+    postgresql_where=text("status = 'dead_letter'"),
+)
 Index(
     "tasks_by_expiry",
     tasks.c.expires_at,

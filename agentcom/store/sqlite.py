@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -44,6 +44,9 @@ RunRead = Callable[[Callable[[], Any]], Deferred[Any]]
 CHECKPOINT_PAGES = 4_000
 """Pages of the log, 16 MiB, after which a commit moves them into the database: a
 page that many commits write is moved once, and each move costs two fsyncs."""
+
+KNOWN_AGENTS = 20_000
+"""Tasks of which it is known, without a look at the row, which agent has them."""
 
 BUSY_MS = 50
 """Milliseconds the reactor may wait for another process's write lock."""
@@ -101,6 +104,8 @@ class SqliteTransaction:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._connection = connection
+        # The agents in the rows of some tasks, by number: most changes keep it.
+        self._agents: dict[int, str | None] = {}
 
     def write(self, batch: Batch) -> None:
         db = self._connection
@@ -109,7 +114,8 @@ class SqliteTransaction:
             db.executemany(sql.INSERT_TASK, map(rows.task_row, batch.inserts.values()))
         if batch.updates:
             db.executemany(sql.UPDATE_TASK, map(rows.change_row, batch.updates.values()))
-            db.executemany(sql.UPDATE_AGENT, map(rows.agent_row, batch.updates.values()))
+            self._write_agents(batch.updates.values())
+        self._know_agents(batch.inserts.values())
         if batch.events:
             db.executemany(sql.INSERT_EVENT, map(rows.event_row, batch.events, batch.numbers))
             db.execute(sql.SET_SEQ, (batch.last_seq,))
@@ -141,7 +147,20 @@ class SqliteTransaction:
     def commit(self) -> None:
         self._connection.execute("COMMIT")
 
+    def _write_agents(self, tasks: Collection[Task]) -> None:
+        known = self._agents
+        changed = [task for task in tasks if known.get(task.number, "") != task.agent_id]
+        if changed:
+            self._connection.executemany(sql.UPDATE_AGENT, map(rows.agent_row, changed))
+            self._know_agents(changed)
+
+    def _know_agents(self, tasks: Collection[Task]) -> None:
+        if len(self._agents) > KNOWN_AGENTS:
+            self._agents.clear()
+        self._agents.update((task.number, task.agent_id) for task in tasks)
+
     def rollback(self) -> None:
+        self._agents.clear()
         # A failed statement may have ended the transaction by itself.
         if self._connection.in_transaction:
             try:
@@ -269,6 +288,9 @@ class SqliteStore:
 
     def counts(self) -> Deferred[dict[str, int]]:
         return self._read(reads.counts)
+
+    def held_counts(self) -> Deferred[dict[str, int]]:
+        return self._read(reads.held_counts)
 
     def old(self, before: int, now: int, place: tuple[int, int], limit: int) -> Deferred[Old]:
         look = partial(retention.old, before=before, now=now, place=place, limit=limit)

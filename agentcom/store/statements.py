@@ -8,12 +8,15 @@ flows", 1).  ``rows.py`` makes the values that go in and out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import (
+    BindParameter,
     ClauseElement,
     ColumnElement,
+    Select,
     bindparam,
     delete,
     exists,
@@ -29,7 +32,7 @@ from sqlalchemy.dialects import sqlite
 from agentcom.core.drain import Drain
 from agentcom.core.events import Event
 from agentcom.core.session import BrowserSession
-from agentcom.core.state import ENDED, HELD, Status
+from agentcom.core.state import ENDED, HELD, Priority, Status
 from agentcom.core.tokens import Token
 from agentcom.store import schema
 from agentcom.store.interface import TaskFilter
@@ -80,6 +83,9 @@ WAITING_COLUMNS = (
 )
 """What memory keeps of a task that waits."""
 
+_EQUAL = ("status", "agent_id", "priority", "submitted_by", "last_error")
+"""Columns by which tasks are listed, as :class:`.interface.TaskFilter` names them."""
+
 KEYS = 100
 """Idempotency keys of one :data:`SELECT_BY_KEYS`."""
 
@@ -111,12 +117,13 @@ _session_cols = [_s.c[name] for name in SESSION_COLUMNS]
 
 
 def _status_in(statuses: Iterable[Status]) -> ColumnElement[bool]:
-    return _t.c.status.in_([literal_column(f"'{name}'") for name in sorted(statuses)])
+    return _t.c.status.in_(_words(statuses))
 
 
-# SQLite uses a partial index only where its condition stands in the query
-# in the same words; to us it says nothing new.
-unfinished = _t.c.status != literal_column("'completed'")
+def _words(statuses: Iterable[Status]) -> list[ColumnElement[str]]:
+    return [literal_column(f"'{name}'") for name in sorted(statuses)]
+
+
 _queued = _t.c.status == literal_column("'queued'")
 _ended = _status_in(ENDED)
 
@@ -178,13 +185,9 @@ SELECT_META, _ = compiled(select(_m.c.epoch, _m.c.last_seq))
 SELECT_PRUNED, _ = compiled(select(_m.c.pruned_seq))
 
 SELECT_TASK, _ = compiled(select(*_task_cols).where(_t.c.id == bindparam("b_id")))
-SELECT_HELD, _ = compiled(
-    select(*_task_cols).where(_status_in(HELD), unfinished).order_by(_t.c.number)
-)
+SELECT_HELD, _ = compiled(select(*_task_cols).where(_status_in(HELD)).order_by(_t.c.number))
 SELECT_WAITING, _ = compiled(
-    select(*(_t.c[name] for name in WAITING_COLUMNS))
-    .where(_queued, unfinished)
-    .order_by(_t.c.number)
+    select(*(_t.c[name] for name in WAITING_COLUMNS)).where(_queued).order_by(_t.c.number)
 )
 SELECT_BY_KEYS, _keys_order = compiled(
     select(*_task_cols).where(
@@ -203,11 +206,17 @@ SELECT_EXPIRED, _expired_order = compiled(
 # pages of an index, the others one by one.  One statement, so that sums agree.
 COUNT_TASKS, _ = compiled(
     union_all(
-        select(_t.c.status, func.count()).where(unfinished).group_by(_t.c.status),
+        select(_t.c.status, func.count())
+        .where(_status_in(set(Status) - {Status.COMPLETED}))
+        .group_by(_t.c.status),
         select(
             literal_column(f"'{EVERY}'"), select(func.count()).select_from(_t).scalar_subquery()
         ),
     )
+)
+# Few at any time, and found by an index.
+COUNT_HELD, _ = compiled(
+    select(_t.c.status, func.count()).where(_status_in(HELD)).group_by(_t.c.status)
 )
 
 _number_of = select(_t.c.number).where(_t.c.id == bindparam("b_id")).scalar_subquery()
@@ -248,12 +257,13 @@ SELECT_TASK_AT, _task_at_order = compiled(
 )
 SELECT_LAST_NUMBER, _ = compiled(select(func.max(_t.c.number)))
 SELECT_OLD_TASKS, _old_tasks_order = compiled(
-    select(_t.c.number, _t.c.id, _e.c.seq)
+    select(_t.c.number, _t.c.id, _t.c.status, _e.c.seq)
     .select_from(_t.outerjoin(_e, _e.c.task_number == _t.c.number))
     .where(
         _t.c.number > bindparam("after"),
         _t.c.number <= bindparam("until"),
-        _ended,
+        # Not found by the index of statuses, or they would have to be sorted.
+        func.coalesce(_t.c.status, literal_column("''")).in_(_words(ENDED)),
         _t.c.updated_at < bindparam("before"),
     )
     .order_by(_t.c.number, _e.c.seq)
@@ -309,15 +319,47 @@ def select_tasks(wanted: TaskFilter, most: int) -> tuple[str, list[Any]]:
 
     :param most: rows, in place of the filter's own limit.
     """
-    query = select(*_task_cols).order_by(_t.c.number.desc()).limit(most)
-    for name in ("status", "agent_id", "priority", "submitted_by", "last_error"):
-        value = getattr(wanted, name)
-        if value is not None:
-            query = query.where(_t.c[name] == value)
-    if wanted.status is not None and wanted.status != Status.COMPLETED:
-        query = query.where(unfinished)
+    values = {name: getattr(wanted, name) for name in (*_EQUAL, "before")}
+    values = {name: value for name, value in values.items() if value is not None}
+    given = (
+        tuple(values),
+        wanted.priority not in (None, Priority.NORMAL),
+        wanted.status == Status.DEAD_LETTER and wanted.last_error is not None,
+    )
+    values["most"] = most
     if wanted.task_ids is not None:
-        query = query.where(_t.c.id.in_(wanted.task_ids))
-    if wanted.before is not None:
-        query = query.where(_t.c.number < wanted.before)
-    return prepare(query)
+        return prepare(_listing(*given, values).where(_t.c.id.in_(wanted.task_ids)))
+    statement, order = _listed(*given)
+    return statement, [values[name] for name in order]
+
+
+def _listing(
+    given: tuple[str, ...], rare: bool, dead: bool, values: Mapping[str, Any]
+) -> Select[Any]:
+    """The query for tasks of which this is given.
+
+    :param rare: the priority is one that few have.
+    :param dead: the last error is that of dead letters.
+    """
+    bound: dict[str, BindParameter[Any]] = {
+        name: bindparam(name, values.get(name)) for name in (*given, "most")
+    }
+    query = select(*_task_cols).order_by(_t.c.number.desc())
+    query = query.limit(bound.pop("most")).offset(literal_column("0"))
+    if "before" in bound:
+        query = query.where(_t.c.number < bound.pop("before"))
+    for name, value in bound.items():
+        query = query.where(_t.c[name] == value)
+    # SQLite uses a partial index only where its condition stands in the query
+    # in the same words; to us it says nothing new.
+    if rare:
+        query = query.where(_t.c.priority != literal_column("'normal'"))
+    if dead:
+        query = query.where(_t.c.status == literal_column("'dead_letter'"))
+    return query
+
+
+@lru_cache(64)
+def _listed(given: tuple[str, ...], rare: bool, dead: bool) -> tuple[str, tuple[str, ...]]:
+    # Kept, for to compile one takes longer than to run it.
+    return compiled(_listing(given, rare, dead, {}))

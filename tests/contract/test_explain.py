@@ -38,6 +38,30 @@ class ExplainTests(QueueTests):
         return agent
 
 
+class AlikeTests(ExplainTests):
+    """Agents of the same kind, and in different states."""
+
+    def test_each_counts(self) -> None:
+        """Agents that have the same rules are told of and counted one by one."""
+        for name in ("a", "b", "c"):
+            self.hub.agent(name)
+        self.hub.agent("d", labels={"os": "linux"})
+        self.hub.agent("e").say("drain")
+        self.busy("f")
+        self.hub.agent("g", slots=0)
+        told = self.assert_waits(
+            self.submit(capabilities=["gpu"]),
+            ["no_agent_fits"],
+            **{name: ["capability"] for name in "abcd"},
+            e=["capability", "draining"],
+            f=["capability", "slots"],
+            g=["capability", "no_slots"],
+        )
+        counts = {"capability": 7, "draining": 1, "slots": 1, "no_slots": 1}
+        self.assertEqual((told["by_rule"], told["agents_total"]), (counts, 7))
+        self.assertIn("7 lack the capability gpu, 1 takes no work", told["summary"])
+
+
 class WhoeverTests(ExplainTests):
     """Nobody is there, or not the one whom it is for."""
 

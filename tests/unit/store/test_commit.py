@@ -74,29 +74,29 @@ class GatheringTests(CommitCase):
         self.assertEqual(self.database.calls, ["write", "commit"])
         self.assertEqual(self.sizes(), [5])
 
-    def test_at_most_64_changes(self) -> None:
-        """A transaction has at most 64 changes; the rest goes with the next."""
-        for n in range(150):
+    def test_at_most_192_changes(self) -> None:
+        """A transaction has at most 192 changes; the rest goes with the next."""
+        for n in range(550):
             self.commits.add(unit_of(f"task-{n}"))
         self.advance(1)
-        self.assertEqual(BATCH, 64)
-        self.assertEqual(self.sizes(), [64, 64, 22])
+        self.assertEqual(BATCH, 192)
+        self.assertEqual(self.sizes(), [192, 192, 166])
 
     def test_events_alone_count_too(self) -> None:
         """A unit without tasks is a change as well: a flood of events is cut up."""
-        for _ in range(100):
+        for _ in range(300):
             self.commits.add(Unit(drafts=[make_draft()]))
         self.advance(1)
-        self.assertEqual([len(events) for _, _, events, *_ in self.database.committed], [64, 36])
+        self.assertEqual([len(events) for _, _, events, *_ in self.database.committed], [192, 108])
 
     def test_units_are_indivisible(self) -> None:
         """A unit is never cut: one that does not fit waits, a large one goes alone."""
         self.commits.add(unit_of("first"))
-        self.commits.add(unit_of(*(f"a{n}" for n in range(64))))
-        self.commits.add(unit_of(*(f"b{n}" for n in range(200))))
+        self.commits.add(unit_of(*(f"a{n}" for n in range(192))))
+        self.commits.add(unit_of(*(f"b{n}" for n in range(800))))
         self.commits.add(unit_of("last"))
         self.advance(1)
-        self.assertEqual(self.sizes(), [1, 64, 200, 1])
+        self.assertEqual(self.sizes(), [1, 192, 800, 1])
 
     def test_the_next_batch_fills_during_a_commit(self) -> None:
         """While one batch is being committed, everything new gathers in the next."""
@@ -153,7 +153,7 @@ class GatheringTests(CommitCase):
         """One unit may hold new tasks beside changes of others, and all of them count."""
         both = Unit(new=[make_task("n")], tasks=[make_task("u"), make_task("n", generation=1)])
         self.commits.add(both)
-        self.commits.add(unit_of(*(f"a{n}" for n in range(62))))
+        self.commits.add(unit_of(*(f"a{n}" for n in range(190))))
         self.advance(1)
         (inserts, updates, *_), _ = self.database.committed
         self.assertEqual([(t.id, t.generation) for t in inserts], [("n", 1)])
@@ -174,10 +174,10 @@ class GatheringTests(CommitCase):
         self.assertEqual(size(Unit()), 1)
         for n in range(4):
             self.commits.add(Unit(forgotten=[f"f{n}"]))
-            self.commits.add(Unit(forgotten_events=range(n * 200 + 1, n * 200 + 151)))
+            self.commits.add(Unit(forgotten_events=range(n * 1000 + 1, n * 1000 + 451)))
         self.advance(1)
         gone = [(len(ids), len(seqs)) for *_, ids, seqs, _ in self.database.committed]
-        self.assertEqual(gone, [(3, 300), (1, 300)])
+        self.assertEqual(gone, [(3, 900), (1, 900)])
 
     def test_idle(self) -> None:
         """``idle`` fires when everything handed over before and meanwhile is committed."""

@@ -201,7 +201,7 @@ class FirstVersionTests(SynchronousTestCase):
     def test_what_belongs_to_no_task_is_forgotten(self) -> None:
         """Events without a number are old one day like others; those of tasks that live stay."""
         found = self.successResultOf(self.open().old(NOW + 1, NOW + 1, (0, 0), 9))
-        self.assertEqual(found, Old(["ended"], [3, 4, 5], None))
+        self.assertEqual(found, Old(["ended"], [3, 4, 5], None, {"completed": 1}))
 
     def test_upgraded_once(self) -> None:
         """There is a backup of the old version, and the next start has nothing to do."""

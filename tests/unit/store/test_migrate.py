@@ -25,8 +25,8 @@ BREAKS = '''
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0006"
-down_revision = "0005"
+revision = "0007"
+down_revision = "0006"
 
 
 def upgrade() -> None:
@@ -107,9 +107,9 @@ class UpgradeTests(SynchronousTestCase):
         """Let there be one more revision."""
         copy = self.folder / "migrations"
         shutil.copytree(migrate.MIGRATIONS, copy, ignore=shutil.ignore_patterns("__pycache__"))
-        (copy / "versions" / "r0006_more.py").write_text(source)
+        (copy / "versions" / "r0007_more.py").write_text(source)
         self.patch(migrate, "MIGRATIONS", copy)
-        self.patch(migrate, "HEAD", "0006")
+        self.patch(migrate, "HEAD", "0007")
 
     def with_data(self) -> None:
         """A database of this version with something in it, some of it in the WAL."""
@@ -146,7 +146,7 @@ class UpgradeTests(SynchronousTestCase):
         self.assertEqual(
             connection.execute("SELECT epoch, last_seq FROM meta").fetchall(), [("epoch-1", 42)]
         )
-        self.assertEqual(migrate._revision(connection), "0006")
+        self.assertEqual(migrate._revision(connection), "0007")
 
     def test_failing_upgrade_leaves_nothing(self) -> None:
         """An upgrade that fails half-way leaves the old version, whole and usable."""
@@ -158,7 +158,7 @@ class UpgradeTests(SynchronousTestCase):
         connection = connect(str(self.path))
         self.addCleanup(connection.close)
         self.assertEqual(tables(connection), before)
-        self.assertEqual(migrate._revision(connection), "0005")
+        self.assertEqual(migrate._revision(connection), "0006")
         columns = [row[1] for row in connection.execute("PRAGMA table_info(tasks)")]
         self.assertNotIn("halfway", columns)
         self.assertEqual(connection.execute("SELECT last_seq FROM meta").fetchall(), [(42,)])
@@ -192,13 +192,13 @@ class UpgradeTests(SynchronousTestCase):
         with self.assertRaises(Exception):  # noqa: B017 - told of in another test
             self.open()
         (backup,) = self.backups()
-        self.assertEqual(backup.name, "agentcom.db.before-0005.backup")
+        self.assertEqual(backup.name, "agentcom.db.before-0006.backup")
         self.assertEqual(stat.S_IMODE(backup.stat().st_mode), 0o600)
         copy = sqlite3.connect(backup)
         self.addCleanup(copy.close)
         self.assertEqual(copy.execute("PRAGMA integrity_check").fetchall(), [("ok",)])
         self.assertEqual(copy.execute("SELECT last_seq FROM meta").fetchall(), [(42,)])
-        self.assertEqual(migrate._revision(copy), "0005")
+        self.assertEqual(migrate._revision(copy), "0006")
 
     def test_newer_database(self) -> None:
         """A database of a newer version is refused in one sentence, and left alone."""

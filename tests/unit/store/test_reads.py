@@ -339,11 +339,20 @@ class PlanTests(StoreCase):
         self.assertIn("Count", [step[1] for step in steps])
 
     def test_lists(self) -> None:
-        """Lists of what is rare use the index; completed tasks are not in it."""
-        for status in Status:
-            plan = self.plan(*sql.select_tasks(TaskFilter(status=status.value), 9))
-            rare = status is not Status.COMPLETED
-            self.assertEqual("tasks_by_status" in plan[0], rare, plan)
+        """Each list finds its tasks in an index, in their order, however few they are."""
+        for fields, index in (
+            *(({"status": status.value}, "tasks_by_status") for status in Status),
+            ({"agent_id": "a"}, "tasks_by_agent"),
+            ({"submitted_by": "a"}, "tasks_by_submitter"),
+            ({"priority": "urgent"}, "tasks_by_priority"),
+            ({"status": "dead_letter", "last_error": "x"}, "dead_letters_by_error"),
+            ({"task_ids": ["a"]}, "sqlite_autoindex_tasks_1"),
+        ):
+            for before in (None, 7):
+                plan = self.plan(*sql.select_tasks(TaskFilter(**fields, before=before), 9))
+                self.assertIn(index, plan[0], (fields, plan))
+                if "task_ids" not in fields:
+                    self.assertEqual(len(plan), 1, plan)
 
 
 class RowTests(StoreCase):

@@ -95,7 +95,7 @@ class LookTests(RetentionCase):
         self.add("new", at=CUTOFF)
         self.happen(CUTOFF - 1)
         self.happen(CUTOFF)
-        self.assertEqual(self.look(100), Old(["old"], [1, 4], None))
+        self.assertEqual(self.look(100), Old(["old"], [1, 4], None, {"completed": 1}))
 
     def test_events_of_no_task(self) -> None:
         """Events of no task, and of one whose row is gone, go; those of others stay."""
@@ -111,7 +111,7 @@ class LookTests(RetentionCase):
             self.add(f"q{n}", status=Status.QUEUED)
         self.add("old", 2)
         self.assertEqual(self.look(3), Old([], [], (3, 3)))
-        self.assertEqual(self.look(3, (3, 3)), Old(["old"], [6, 7], (6, 6)))
+        self.assertEqual(self.look(3, (3, 3)), Old(["old"], [6, 7], (6, 6), {"completed": 1}))
         self.assertEqual(self.look(3, (6, 6)), Old([], [], None))
 
     def test_stops_at_the_first_young_row(self) -> None:
@@ -119,7 +119,7 @@ class LookTests(RetentionCase):
         self.add("old")
         for n in range(20):
             self.add(f"new{n}", at=CUTOFF)
-        self.assertEqual(self.look(2), Old(["old"], [1], None))
+        self.assertEqual(self.look(2), Old(["old"], [1], None, {"completed": 1}))
 
     def test_a_task_whose_events_do_not_fit(self) -> None:
         """It is named by the look that names the last of its events, and not passed by."""
@@ -127,7 +127,7 @@ class LookTests(RetentionCase):
         self.add("b", 5)
         self.add("c", 1)
         first = self.look(4)
-        self.assertEqual(first, Old(["a"], [1, 2, 3, 4], (1, 4)))
+        self.assertEqual(first, Old(["a"], [1, 2, 3, 4], (1, 4), {"completed": 1}))
         self.put(Unit(forgotten=first.tasks, forgotten_events=first.events))
         second = self.look(4, (1, 4))
         self.assertEqual(second.tasks, ["b", "c"])
@@ -138,16 +138,16 @@ class LookTests(RetentionCase):
         self.add("a", 1)
         self.add("b", 0)
         self.add("c", 1)
-        self.assertEqual(self.look(3), Old(["a", "b", "c"], [1, 2], (3, 2)))
-        self.assertEqual(self.look(2), Old(["a", "b"], [1], (2, 2)))
+        self.assertEqual(self.look(3), Old(["a", "b", "c"], [1, 2], (3, 2), {"completed": 3}))
+        self.assertEqual(self.look(2), Old(["a", "b"], [1], (2, 2), {"completed": 2}))
 
     def test_no_room_for_other_events(self) -> None:
         """Events of no task that do not fit beside those of tasks are not passed by."""
         self.happen()
         self.add("a", 2)
         self.happen()
-        self.assertEqual(self.look(2), Old(["a"], [2, 3], (1, 0)))
-        self.assertEqual(self.look(3), Old(["a"], [2, 3, 1], (1, 3)))
+        self.assertEqual(self.look(2), Old(["a"], [2, 3], (1, 0), {"completed": 1}))
+        self.assertEqual(self.look(3), Old(["a"], [2, 3, 1], (1, 3), {"completed": 1}))
 
     def test_an_event_after_the_end(self) -> None:
         """What is written of a task after its row is gone goes in its own time."""
@@ -274,7 +274,7 @@ class SnapshotTests(RetentionCase):
         self.addCleanup(self.store.close)
         self.put(Unit(new=[dead], drafts=[make_draft(task_id="a")]))
         reader.set_trace_callback(retry)
-        self.assertEqual(self.look(9), Old(["a"], [1], None))
+        self.assertEqual(self.look(9), Old(["a"], [1], None, {"dead_letter": 1}))
         self.assertEqual(len(happened), 1)
         self.assertFalse(reader.in_transaction)
         self.assertEqual(self.look(9), Old([], [], None))
@@ -285,7 +285,7 @@ class SnapshotTests(RetentionCase):
         self.commits.holding = True
         self.store.commit(Unit(new=[make_task("b")]))
         self.clock.advance(0)
-        self.assertEqual(self.look(9), Old(["a"], [1], None))
+        self.assertEqual(self.look(9), Old(["a"], [1], None, {"completed": 1}))
         self.commits.release()
         self.settle()
         self.assertEqual(self.listed(), ["b", "a"])

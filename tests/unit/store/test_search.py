@@ -146,15 +146,13 @@ class BoundTests(SearchCase):
         self.assertEqual(self.found("t3"), ["t3"])
         self.assertEqual(self.page("t0").searched, 6)
 
-    def test_scattered(self) -> None:
-        """Tasks that an index finds are looked at in smaller numbers."""
-        self.assertLess(search.LOOKED_AT_SCATTERED, search.LOOKED_AT)
-        self.patch(search, "LOOKED_AT_SCATTERED", 4)
+    def test_by_an_index(self) -> None:
+        """Tasks that an index finds are looked at in the same numbers."""
+        self.patch(search, "LOOKED_AT", 4)
         self.patch(search, "STEP", 2)
         self.fill(10, agent_id="w")
         self.assertEqual(self.page("nothing", agent_id="w").searched, 4)
         self.assertEqual(self.page("nothing", status="queued").searched, 4)
-        self.assertEqual(self.page("nothing").searched, 10)
 
     def test_a_page_looks_at_so_much(self) -> None:
         """A page ends when the texts that it has looked at are large."""

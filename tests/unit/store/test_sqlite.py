@@ -9,6 +9,7 @@ import msgspec
 from twisted.internet.defer import maybeDeferred
 
 from agentcom.core.state import Status, Task
+from agentcom.store import sqlite
 from agentcom.store.interface import Unit
 from agentcom.store.sqlite import SqliteStore, connect_reader, open_file
 from tests.unit.store.support import (
@@ -62,6 +63,28 @@ class WritingTests(StoreCase):
             self.put(Unit([make_task("t", agent_id=agent_id)]))
             self.assertEqual(db.total_changes - before, written, agent_id)
             self.assertEqual(self.task("t"), make_task("t", agent_id=agent_id))
+
+    def test_the_agent_after_a_failure(self) -> None:
+        """An agent that was written by a commit which failed is written again."""
+        self.put(Unit(new=[make_task("t")]))
+        self.commits.error = OSError("disk I/O error")
+        self.put(Unit([make_task("t", agent_id="w")]))
+        self.assertEqual(self.task("t"), make_task("t"))
+        self.commits.error = None
+        self.clock.advance(1)
+        self.settle()
+        self.assertEqual(self.task("t"), make_task("t", agent_id="w"))
+
+    def test_the_agent_of_many(self) -> None:
+        """What is known of the agents of tasks has a bound, and nothing rests on it."""
+        self.patch(sqlite, "KNOWN_AGENTS", 2)
+        tasks = [make_task(f"t{n}", agent_id="v") for n in range(6)]
+        for task in tasks:
+            self.put(Unit(new=[task]))
+            self.assertLessEqual(len(self.store._commits._database._agents), 3)  # type: ignore[attr-defined]  # the real one
+        for n in range(6):
+            self.put(Unit([make_task(f"t{n}", agent_id="w")]))
+            self.assertEqual(self.task(f"t{n}"), make_task(f"t{n}", agent_id="w"))
 
     def test_events_before_answers(self) -> None:
         """Listeners hear of a batch's events before any of its answers is given."""
