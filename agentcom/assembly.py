@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 
 from agentcom.audit import Audit
@@ -163,10 +164,10 @@ class Assembly:
         self.hub.start()
         self.measures.lag.start()
 
-    def stop(self) -> None:
+    def stop(self) -> Deferred[None]:
         """See :meth:`.hub.hub.Hub.stop`."""
         self.measures.lag.stop()
-        self.hub.stop()
+        return self.hub.stop()
 
     def _connections(self) -> dict[str, int]:
         """Open connections by kind."""

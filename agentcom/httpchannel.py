@@ -8,14 +8,15 @@ an answer.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
-from twisted.internet.interfaces import IDelayedCall, IReactorTime
+from twisted.internet.interfaces import IDelayedCall, IHalfCloseableProtocol, IReactorTime
 from twisted.internet.protocol import connectionDone
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.http import RESPONSES
+from zope.interface import implementer
 
 from agentcom.errors import (
     AgentComError,
@@ -36,6 +37,10 @@ READ_PACE = 16 * 1024
 """Seconds in which an answer must be read, where another one waits or the line is to end; and
 one more for each so many bytes of it."""
 
+LAST_WITHIN_S = 5.0
+"""Seconds in which a peer that says no more may get the answers to what it has asked.  It
+looks no different from one that has left, so it gets less time than others."""
+
 HEAD_WITHIN_S = 10.0
 """Seconds from the first byte of a request to the end of its head."""
 
@@ -52,31 +57,103 @@ LOOK_EVERY_S = 1.0
 _HEAD, _BODY, _ANSWER = "head", "body", "answer"
 
 
-class Channel(QuickChannel):
+@implementer(IHalfCloseableProtocol)
+class EndingChannel(QuickChannel):
+    """A connection that speaks HTTP, and how it ends: in time, and only once.
+
+    What is planned for its end goes through here, since nothing may be asked
+    of a transport that is gone: TLS raises, and a plan keeps all of it in memory.
+    """
+
+    clock: IReactorTime
+    _plan: IDelayedCall | None = None
+    _closing = _lost = _heard_all = False
+    _given = 0
+
+    def loseConnection(self) -> None:
+        """Say goodbye when all is written, and see that it ends: TLS waits for the peer's.
+
+        Said again, or of a line that is gone, it does nothing.
+        """
+        if self._closing or self._lost:
+            return
+        self._closing = True
+        super().loseConnection()  # type: ignore[no-untyped-call]  # untyped in Twisted
+        self.hang_up(self._read_within_s())
+
+    def hang_up(self, seconds: float) -> None:
+        """Drop the line then, if it is still there: in place of what was planned before."""
+        self._later(seconds, self._drop)
+
+    def linger(self, seconds: float) -> None:
+        """Say goodbye then, and hear until then what comes."""
+        if not self._closing:
+            self._later(seconds, self.loseConnection)
+
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
+        self._lost = True
+        self._forget()
+        super().connectionLost(reason)  # type: ignore[no-untyped-call]  # untyped in Twisted
+
+    def readConnectionLost(self) -> None:
+        """Its peer says no more, or has left: answer what is whole, and end."""
+        if self._heard_all or self._closing:
+            return
+        self._heard_all = True
+        stream: Any = self._requestProducer
+        if stream is not None:
+            # It has no end, and nobody would say any more that the line is full.
+            stream.pauseProducing()
+            self.loseConnection()
+            self.hang_up(LAST_WITHIN_S)
+        elif self._handlingRequest:
+            self.linger(LAST_WITHIN_S)
+        else:
+            self.loseConnection()
+
+    def writeConnectionLost(self) -> None:
+        """Nobody here ends only this half."""
+
+    def requestDone(self, request: Any) -> None:
+        super().requestDone(request)
+        if self._heard_all and not self._handlingRequest:
+            self.loseConnection()
+
+    def _read_within_s(self) -> float:
+        """Seconds for the newest answer."""
+        return READ_WITHIN_S + self._given / READ_PACE
+
+    def _later(self, seconds: float, what: Callable[[], None]) -> None:
+        if not self._lost:
+            self._forget()
+            self._plan = self.clock.callLater(seconds, what)
+
+    def _forget(self) -> None:
+        if self._plan is not None and self._plan.active():
+            self._plan.cancel()
+        self._plan = None
+
+    def _drop(self) -> None:
+        transport: Any = self.transport
+        transport.abortConnection()
+
+
+class Channel(EndingChannel):
     """A connection that speaks HTTP, perhaps until it becomes a WebSocket."""
 
     admission: Admission
-    clock: IReactorTime
     everybody: set[Channel]
     pipelines: Pipelines
     logger = Logger()
-    _abort: IDelayedCall | None = None
     _held: Any = None
     _in_turn = False
-    _served = _given = 0
+    _served = 0
     _waits: tuple[str, int] | None = None
     _since = 0.0
 
     def connectionMade(self) -> None:
         super().connectionMade()  # type: ignore[no-untyped-call]  # untyped in Twisted
         self.everybody.add(self)
-
-    def loseConnection(self) -> None:
-        """Say goodbye when all is written, and see that it ends: TLS waits for the peer's."""
-        super().loseConnection()  # type: ignore[no-untyped-call]  # untyped in Twisted
-        transport: Any = self.transport
-        if self._abort is None and transport is not None:
-            self._abort = self.clock.callLater(self._read_within_s(), transport.abortConnection)
 
     def idle_for_long(self) -> None:
         """No line of the log: anybody can be."""
@@ -85,14 +162,13 @@ class Channel(QuickChannel):
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         self.leave()
         self._held = None
-        if self._abort is not None and self._abort.active():
-            self._abort.cancel()
-        super().connectionLost(reason)  # type: ignore[no-untyped-call]  # untyped in Twisted
+        super().connectionLost(reason)
 
     def leave(self) -> None:
         """It is no connection of HTTP any more; said once."""
         self.admission.http -= 1
         self.everybody.discard(self)
+        self._forget()
         self.leave = lambda: None  # type: ignore[method-assign]
 
     # -- requests that come together ---------------------------------------
@@ -103,7 +179,7 @@ class Channel(QuickChannel):
 
     def is_between(self) -> bool:
         """Whether nothing is under way, and its peer reads what it is told."""
-        return self._abort is None and super().is_between()
+        return not self._closing and super().is_between()
 
     def serve_plain(self, plain: Plain) -> None:
         self._served += 1
@@ -143,7 +219,7 @@ class Channel(QuickChannel):
         self._in_turn = False
         held = self._held
         # Where nobody reads, :meth:`resumeProducing` asks for a turn again.
-        if held is None or self._waitingForTransport or self._abort is not None:
+        if held is None or self._waitingForTransport or self._closing:
             return
         self._held = None
         try:
@@ -151,12 +227,7 @@ class Channel(QuickChannel):
         except Exception:
             # Nobody above answers for what happens in a later turn.
             self.logger.failure("while serving requests that came together")
-            transport: Any = self.transport
-            transport.abortConnection()
-
-    def _read_within_s(self) -> float:
-        """Seconds for the newest answer."""
-        return READ_WITHIN_S + self._given / READ_PACE
+            self._drop()
 
     def _wait(self) -> None:
         if not self._in_turn:
@@ -185,7 +256,7 @@ class Channel(QuickChannel):
 
         :param now: seconds of the clock.
         """
-        if self._abort is not None:
+        if self._closing:
             return
         what = self._waits_for()
         waits = None if what is None else (what, self._served)
@@ -193,10 +264,9 @@ class Channel(QuickChannel):
             self._waits, self._since = waits, now
             return
         took = now - self._since
-        transport: Any = self.transport
         if what == _ANSWER:
             if took > self._read_within_s():
-                transport.abortConnection()
+                self._drop()
         elif what == _HEAD:
             if took > HEAD_WITHIN_S:
                 self.refuse(RequestTimeout("the head of the request did not come in time"))

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
 from time import thread_time
 from typing import Any
 
 from agentcom.assembly import Assembly
 from agentcom.config import Config
+from agentcom.hub.load import Load
 from agentcom.pauses import Pauses
 from agentcom.rounds import Rounds
-from agentcom.shortcuts.polls import Polls, observe, release
+from agentcom.shortcuts.polls import MOST, MOST_SHEDDING, Polls, observe, release
 from agentcom.stalls import StallLog, Watchdog
 
 
@@ -36,13 +38,18 @@ class Pace:
             self._polls = observe(self._reactor, parts.measures.turns)
         if self._polls is not None:
             parts.site.door.accept_ahead(self._polls)
-            self._rounds = clock = Rounds(self._reactor)
+            adapt = partial(self._adapt, self._polls, parts.hub.load)
+            self._rounds = clock = Rounds(self._reactor, adapt)
             if self._config.stall_log_ms:
                 limit_s = self._config.stall_log_ms / 1000
                 stalls = StallLog(self._polls, parts.measures.turns, limit_s)
                 self._watchdog = Watchdog(stalls)
                 self._watchdog.start()
         parts.hub.load.start(clock, thread_time)
+
+    def _adapt(self, polls: Polls, load: Load) -> None:
+        """The load was looked at."""
+        polls.most = MOST_SHEDDING if load.shedding else MOST
 
     def stop(self) -> None:
         """Leave the reactor and the process as they were."""

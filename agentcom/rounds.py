@@ -23,12 +23,14 @@ class Rounds:
     """One call at a time, for :class:`agentcom.hub.load.Load`.
 
     :param reactor: that of the sockets.
+    :param called: told after each call.
     """
 
     log = Logger()
 
-    def __init__(self, reactor: Any) -> None:
+    def __init__(self, reactor: Any, called: Callable[[], object] = lambda: None) -> None:
         self._reactor = reactor
+        self._called = called
         self._fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._due: Callable[[], object] | None = None
         self.seconds: Callable[[], float] = reactor.seconds
@@ -67,6 +69,7 @@ class Rounds:
         if due is not None:
             try:
                 due()
+                self._called()
             except Exception:
                 # The reactor would drop a descriptor that raises.
                 self.log.failure("while looking at how much there is to do")

@@ -27,7 +27,7 @@ from agentcom.config import Config
 from agentcom.core.ids import Ids
 from agentcom.datadir import DataDir, Lock
 from agentcom.errors import StartError
-from agentcom.hub.hub import GOING_AWAY
+from agentcom.hub.goodbyes import GOING_AWAY, close_all
 from agentcom.hub.pacing import told
 from agentcom.openfiles import room
 from agentcom.opening import OnDisk
@@ -159,9 +159,13 @@ class HubService(Service):
         await self._until(lambda: bool(drained.called) and not api.in_progress, ends - share)
         factory.watchers.stop()
         factory.rivals.stop()
-        self.parts.stop()
-        for connection in list(factory.connections):
-            connection.close(GOING_AWAY, told("hub stopping", hub.pacing.retry_after_ms()))
+        await self.parts.stop()
+        # Those that have not identified, too.
+        await close_all(
+            self._reactor,
+            factory.connections,
+            lambda one: one.close(GOING_AWAY, told("hub stopping", hub.pacing.retry_after_ms())),
+        )
         await self._until(lambda: not factory.connections, self._reactor.seconds() + share)
         for connection in list(factory.connections):
             connection.abort()

@@ -58,7 +58,6 @@ class BoundedRequest(Passing, QuickRequest):
     """
 
     api: Api
-    clock: IReactorTime
     overload: Overload
     taken = 0
     target: dict[str, object] | None = None
@@ -164,9 +163,9 @@ class BoundedRequest(Passing, QuickRequest):
             self.api.refused(self, self._route, answer.status)
             ids = self.responseHeaders.getRawHeaders(b"x-request-id", ())
             headers += [(b"x-request-id", id) for id in ids]
-        transport: Any = self.channel.transport
-        transport.write(bare(error, headers=headers))
-        self.clock.callLater(LINGER_S, self.channel.loseConnection)
+        channel: Any = self.channel
+        channel.transport.write(bare(error, headers=headers))
+        channel.linger(LINGER_S)
 
 
 class HubChannel(SheddingChannel):
@@ -238,7 +237,6 @@ def make_site(
         pass
 
     OurRequest.api = api
-    OurRequest.clock = clock
     OurRequest.overload = OurChannel.overload = overload
     overload.watch(api)
     OurChannel.admission = factory.admission

@@ -4,14 +4,16 @@
 
 Two hubs run side by side: one with so many ended tasks, as many queued ones that fit nobody, and so
 many idle agents; the other with a thousand of each and fifty agents, so that pages are as long.
-The operations of `asked.py` take turns on them, one request after the other. What counts is the
-processor time of the hub for one, less what it uses when nobody asks; the median of the rounds.
+The operations of `asked.py` take turns on them, round by round, one request after the other. What
+counts is the processor time of the hub for one, less what it uses when nobody asks; the median of
+the rounds.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import subprocess
 import sys
@@ -26,7 +28,7 @@ from agentcom.bench.helpers import Helper
 from agentcom.bench.measure import percentile, raise_open_files
 from agentcom.bench.programs import program, twistd
 from agentcom.bench.servers import START_S, Server, ServerFailed, end_cleanly_on_sigterm
-from agentcom.bench.sides import Refused, Side, some_ids
+from agentcom.bench.sides import Refused, Side, pin, some_ids
 
 FEW_TASKS, FEW_AGENTS = 1_000, 50
 GOAL = 1.2
@@ -88,22 +90,36 @@ def opened(stack: ExitStack, name: str, data: Path, tasks: int, agents: int) -> 
     return side
 
 
-def measured(operation: Operation, sides: list[Side], times: int, rounds: int) -> dict[str, Any]:
-    """One operation on both, in turns: a row of the table."""
-    times = max(2, int(times * operation.share))
-    used: dict[str, list[float]] = {side.name: [] for side in sides}
-    took: dict[str, list[float]] = {side.name: [] for side in sides}
-    for _ in range(rounds):
-        for side in sides:
-            step = operation.ready(side, times)
-            each, lasted = side.measure(step, times)
-            if operation.rows is not None:
-                each /= operation.rows(side)
-            used[side.name].append(each * 1e6)
-            took[side.name] += lasted
-    us = {name: statistics.median(found) for name, found in used.items()}
-    ms = {name: percentile(sorted(found), 0.5) * 1000 for name, found in took.items()}
-    return row(operation.name, us, ms, operation.rows is not None)
+class Measured:
+    """What was measured of one operation, by the names of the hubs."""
+
+    def __init__(self, operation: Operation) -> None:
+        self.operation = operation
+        self.error: str | None = None
+        self._used: dict[str, list[float]] = {}
+        self._took: dict[str, list[float]] = {}
+
+    def once_more(self, sides: list[Side], times: int) -> None:
+        """Do it so often on each hub, unless one has refused it."""
+        times = max(1, int(times * self.operation.share))
+        try:
+            for side in sides if self.error is None else ():
+                step = self.operation.ready(side, times)
+                each, lasted = side.measure(step, times)
+                if self.operation.rows is not None:
+                    each /= self.operation.rows(side)
+                self._used.setdefault(side.name, []).append(each * 1e6)
+                self._took.setdefault(side.name, []).extend(lasted)
+        except Refused as e:
+            self.error = str(e)
+
+    def row(self) -> dict[str, Any]:
+        """Its row of the table: the medians of the rounds."""
+        if self.error is not None:
+            return {"operation": self.operation.name, "error": self.error}
+        us = {name: statistics.median(found) for name, found in self._used.items()}
+        ms = {name: percentile(sorted(t), 0.5) * 1000 for name, t in self._took.items()}
+        return row(self.operation.name, us, ms, self.operation.rows is not None)
 
 
 def row(name: str, us: dict[str, float], ms: dict[str, float], per_row: bool) -> dict[str, Any]:
@@ -132,7 +148,8 @@ def compare(
 
     :param work: where data directories are made.
     :param only: names of operations; all of them by default.
-    :param say: told each row of the table as soon as it is measured.
+    :param times: of each operation in a round, on each hub.
+    :param say: told each row of the table in the last round, as soon as it is complete.
     :returns: `rows`, and `over`: the names of those over the goal.
     """
     raise_open_files()
@@ -145,17 +162,22 @@ def compare(
                 ("full", tasks, agents),
             )
         ]
+        # To wake somebody on another processor costs some 40 us, on some days and not on others.
+        ours = os.sched_getaffinity(0)
+        stack.callback(pin, os.getpid(), ours)
+        for pid in (os.getpid(), *(side.pid for side in sides)):
+            pin(pid, {min(ours)})
         idle = {side.name: side.rest() * 1e6 for side in sides}
         rows.append(row(IDLE, idle, {}, False))
         say(line(rows[-1]))
-        for operation in OPERATIONS:
-            if only and operation.name not in only:
-                continue
-            try:
-                rows.append(measured(operation, sides, times, rounds))
-            except Refused as e:
-                rows.append({"operation": operation.name, "error": str(e)})
-            say(line(rows[-1]))
+        chosen = [Measured(o) for o in OPERATIONS if not only or o.name in only]
+        # All of them in each round: idle agents ping in waves that outlast a single operation.
+        for number in range(1, rounds + 1):
+            for one in chosen:
+                one.once_more(sides, times)
+                if number == rounds:
+                    rows.append(one.row())
+                    say(line(rows[-1]))
     # Who is idle pings: that much is not for nothing.
     over = [one["operation"] for one in rows[1:] if one.get("ratio") and one["ratio"] > GOAL]
     return {"rows": rows, "over": over}

@@ -7,6 +7,7 @@ meanwhile belongs to the request under way, but for what it does when nobody ask
 from __future__ import annotations
 
 import json
+import os
 import random
 import secrets
 import socket
@@ -40,6 +41,12 @@ def cpu_s(pid: int) -> float:
         except OSError:
             continue
     return total / 1e9
+
+
+def pin(pid: int, processors: set[int]) -> None:
+    """Let a process with all its threads run on these processors alone."""
+    for thread in Path(f"/proc/{pid}/task").iterdir():
+        os.sched_setaffinity(int(thread.name), processors)
 
 
 class Refused(Exception):
@@ -149,6 +156,8 @@ class Side:
     :param url: where it listens.
     :param admin: its admin token.
     :ivar ids: ids of tasks, by status, spread over all of them.
+    :ivar run: a word of this run alone: a database that is used again knows the names of
+        earlier ones.
     """
 
     def __init__(
@@ -162,8 +171,7 @@ class Side:
         self._admin = admin
         self._line = Line(self.address)
         self._idle = 0.0
-        # A database that is used again knows the names of earlier runs.
-        self._run = secrets.token_hex(3)
+        self.run = secrets.token_hex(3)
         self._count = 0
         self.kept: dict[str, Any] = {}
 
@@ -210,7 +218,7 @@ class Side:
     def name_of(self, word: str) -> str:
         """A name that was not used before."""
         self._count += 1
-        return f"{word}-{self._run}-{self._count}"
+        return f"{word}-{self.run}-{self._count}"
 
     def agent(self, agent_id: str, **more: Any) -> Agent:
         """A new agent, identified."""

@@ -15,6 +15,7 @@ from agentcom.bench.sides import Agent, Side
 Step = Callable[[int], object]
 BATCH = 50
 HELD = 20
+SLOTS = 1000
 SUBMITTERS = 20
 NOBODY = ["nobody-has-this"]
 WORD = "ops"
@@ -43,12 +44,13 @@ def waiting(side: Side, times: int) -> list[str]:
     return [submitted(side, capabilities=NOBODY) for _ in range(times)]
 
 
-def agent(side: Side, slots: int = 1000) -> Agent:
-    """An agent that stays for the whole run."""
+def agent(side: Side, slots: int = SLOTS) -> Agent:
+    """An agent that stays for the whole run; the one with the usual slots fits the run's tasks."""
     key = f"agent-{slots}"
     found = side.kept.get(key)
     if found is None:
-        found = side.kept[key] = side.agent(side.name_of(WORD), slots=slots, capabilities=[WORD])
+        able = [side.run] if slots == SLOTS else []
+        found = side.kept[key] = side.agent(side.name_of(WORD), slots=slots, capabilities=able)
     return found
 
 
@@ -59,7 +61,7 @@ def held(side: Side, times: int, accepted: bool = False) -> tuple[Agent, list[di
     """
     if "worker" in side.kept:
         side.kept["worker"].close()
-    worker = side.kept["worker"] = side.agent(side.name_of(WORD), slots=1000)
+    worker = side.kept["worker"] = side.agent(side.name_of(WORD), slots=SLOTS)
     frames = []
     for _ in range(times):
         submitted(side, agent_id=worker.agent_id)
@@ -86,6 +88,18 @@ def dead(side: Side, times: int) -> list[str]:
     return [task["id"] for task in found]
 
 
+def done(side: Side) -> tuple[Agent, list[dict[str, Any]]]:
+    """The agent that stays, when it has done all that it was given, and a list for more.
+
+    Else it would be found to take no work.
+    """
+    worker = agent(side)
+    given: list[dict[str, Any]] = side.kept.setdefault("given", [])
+    while given:
+        report(worker, given.pop(), "task_complete", result={"ok": 1})
+    return worker, given
+
+
 def submit(side: Side, times: int) -> Step:
     return lambda n: submitted(side, capabilities=NOBODY)
 
@@ -100,22 +114,22 @@ def submit_batch(side: Side, times: int) -> Step:
 
 
 def push(side: Side, times: int) -> Step:
-    worker = agent(side)
+    worker, given = done(side)
 
     def step(number: int) -> None:
         body = {"agent_id": worker.agent_id, "description": "operations"}
         side.ask("POST", "/api/admin/push-task", body)
-        worker.hear("task_assign")
+        given.append(worker.hear("task_assign"))
 
     return step
 
 
 def submit_and_assign(side: Side, times: int) -> Step:
-    worker = agent(side)
+    worker, given = done(side)
 
     def step(number: int) -> None:
-        submitted(side, capabilities=[WORD])
-        worker.hear("task_assign")
+        submitted(side, capabilities=[side.run])
+        given.append(worker.hear("task_assign"))
 
     return step
 
@@ -216,7 +230,7 @@ def come_back(side: Side, times: int) -> Step:
     def step(number: int) -> None:
         before = side.kept["worker"]
         before.close()
-        more = {"slots": 1000, "tasks": tasks}
+        more = {"slots": SLOTS, "tasks": tasks}
         side.kept["worker"] = Agent(side.address, before.agent_id, before.token, **more)
 
     return step

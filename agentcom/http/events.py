@@ -93,7 +93,7 @@ class Stream:
         if channel is not None:
             channel.loseConnection()
             # One that takes nothing would never take the rest.
-            self._clock.callLater(HANG_UP_S, channel.transport.abortConnection)
+            channel.hang_up(HANG_UP_S)
 
     # -- what its connection says -------------------------------------------
 

@@ -66,11 +66,15 @@ class Candidates:
     def likeliest(self, most: int) -> list[str]:
         """Ids of agents: those that fit come first where there are many, and those of
         them with the least that keeps it from them."""
-        if self.total <= max(most, LOOKED_AT):
+        most = max(most, LOOKED_AT)
+        if self.total <= most:
             return list(self._roster)
-        return list(
-            islice(dict.fromkeys(self._in_turn(max(most, LOOKED_AT))), max(most, LOOKED_AT))
-        )
+        found: dict[str, None] = {}
+        for agent_id in self._in_turn(most):
+            found[agent_id] = None
+            if len(found) == most:
+                break
+        return list(found)
 
     def _in_turn(self, most: int) -> Iterator[str]:
         """Ids, those that are likely first; one may come twice."""
@@ -80,9 +84,7 @@ class Candidates:
             fewer, more = sorted((agents, self._members), key=len)
             yield from islice(filter(more.__contains__, fewer), most)
         likely = self._staff.traits.likely(self._needs)
-        # Twice as many, for those that fit were among the first.
-        yield from islice(chain(likely or (), self._roster), 2 * most)
-        yield from self._roster
+        yield from chain(likely or (), self._roster)
 
     def _count(self, agents: Set[str]) -> int:
         if len(self._members) == self.total:

@@ -220,8 +220,7 @@ class Drains:
         self._store.commit(Unit(drafts=(draft,), drains={agent_id: holding.drain}))
 
     def _set(self, agent_id: str, drain: Drain) -> None:
-        holding = self._dispatch.holdings.of(agent_id)
-        self._drained[agent_id] = holding
+        holding = self._drained[agent_id] = self._dispatch.holdings.of(agent_id)
         holding.drain = drain
         holding.draining = True
         self._dispatch.holdings.touch(agent_id)

@@ -26,6 +26,7 @@ from agentcom.hub.drains import Drains
 from agentcom.hub.eventlog import EventLog
 from agentcom.hub.explain import Explain
 from agentcom.hub.gate import Gate
+from agentcom.hub.goodbyes import say_goodbye
 from agentcom.hub.hubdrain import HubDrain
 from agentcom.hub.idempotency import IdempotencyKeys
 from agentcom.hub.interventions import Interventions
@@ -35,7 +36,7 @@ from agentcom.hub.link import Link, Roster
 from agentcom.hub.load import Load
 from agentcom.hub.messages import Messages, MessageSettings
 from agentcom.hub.overview import Overview
-from agentcom.hub.pacing import Pacing, told
+from agentcom.hub.pacing import Pacing
 from agentcom.hub.presence import Presence
 from agentcom.hub.present import Present
 from agentcom.hub.pushes import Pushes
@@ -48,8 +49,6 @@ from agentcom.hub.tasks import Tasks
 from agentcom.hub.willingness import Willingness
 from agentcom.store.interface import Store, Unit
 from agentcom.wire.frames import TaskMention
-
-GOING_AWAY = 1001
 
 
 class Settings(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,13 +215,10 @@ class Hub:
         self.ledger.flush()
         return self.store.idle()
 
-    def stop(self) -> None:
-        """Close the connections in the map; no more time passes."""
+    def stop(self) -> Deferred[None]:
+        """Close the connections in the map; no more time passes.  Fires when all are."""
         self.agenda.stop()
-        # All at once for the number that there is now: each leaves the map.
-        waits = [(link, self.pacing.retry_after_ms()) for link in self.roster.values()]
-        for link, retry_after_ms in waits:
-            link.close(GOING_AWAY, told("hub stopping", retry_after_ms))
+        return say_goodbye(self._clock, self.roster, self.pacing)
 
     # -- agents ---------------------------------------------------------
 

@@ -23,6 +23,10 @@ from agentcom.hub.turnlength import TurnLength
 MOST = 64
 """Sockets of the first class, which is everybody's who is in no other, in one turn."""
 
+MOST_SHEDDING = 512
+"""The same while there is too much to do and most calls are refused, which costs next to
+nothing: in short turns more than half of that would be lost to the turns themselves."""
+
 AGENTS, STRANGERS = 0, 1
 """The other classes: lines of agents, and those of agents that have not said who they are."""
 
@@ -37,6 +41,7 @@ class Polls:
 
     :param poller: the reactor's, of epoll's kind.
     :param turns: told how long each turn was.
+    :ivar most: sockets of the first class in one turn.
     :ivar began: when the turn that is going on did, in seconds of the steady clock; ``None``
         while the reactor waits.
     """
@@ -54,6 +59,7 @@ class Polls:
             poller.register(other.fileno(), EPOLLIN)
         self._class: dict[int, int] = {}
         self._flags: dict[int, int] = {}
+        self.most = MOST
         self._took = turns.took
         self.began: float | None = None
         self._turn_began = monotonic()
@@ -100,15 +106,15 @@ class Polls:
         self._took(now - self._turn_began, self._cpu_s)
         if timeout:
             self.began = None
-            found = self._poll(timeout, MOST)
+            found = self._poll(timeout, self.most)
             self._turn_began = self.began = monotonic()
         else:
             # Something waits already: what this takes, too, is time that it waits.
             self._turn_began = self.began = now
-            found = self._poll(0, MOST)
+            found = self._poll(0, self.most)
         self._cpu_began = thread_time()
         # A full turn may have left out the very descriptors that tell of the others.
-        full = len(found) >= MOST
+        full = len(found) >= self.most
         for ready, other, share in self._others_ready:
             if ready in found:
                 found.remove(ready)

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
+from agentcom.bench.asked import OPERATIONS
+from agentcom.bench.operations import IDLE
 from tests.integration.processes import ROOT, ProcessTestCase, environment
 
 SHORT = ("--rounds", "1", "--seconds", "0.3", "--warmup", "0.1")
@@ -120,6 +123,29 @@ class BenchTests(ProcessTestCase):
         only = ("--only", "hub,hub-ended,hub-queued", "--load", "push")
         found = self.of("history", "--agents", "4", "--tasks", "50", *only)
         self.assertEqual(set(found), {"hub", "hub-ended", "hub-queued"})
+
+    def test_operations(self) -> None:
+        """Each operation is done on a full hub and on an empty one, and none is refused."""
+        work = Path(self.work)
+        small = ("--tasks", "60", "--agents", "3", "--times", "1", "--rounds", "1")
+        files = ("--work-dir", str(work), "--json", str(work / "found.json"))
+        done = subprocess.run(
+            [sys.executable, "-m", "agentcom.bench.operations", *small, *files],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=LIMIT_S,
+            cwd=ROOT,
+            env=environment(self.work),
+        )
+        found = json.loads((work / "found.json").read_text())
+        told = {row["operation"]: row for row in found["rows"]}
+        self.assertEqual([row for row in told.values() if "error" in row], [], done.stderr)
+        self.assertEqual(set(told), {IDLE, *(operation.name for operation in OPERATIONS)})
+        self.assertTrue(told["list agents"]["per_row"])
+        # So few are too short to be judged, and it says so in the same way as of many.
+        self.assertEqual(done.returncode, 1 if found["over"] else 0)
+        self.assertEqual([path.name for path in work.glob("agentcom-operations-*")], [])
 
     def test_sockets_and_pace(self) -> None:
         """Submissions over WebSocket and at an even pace are measured beside bare answers."""

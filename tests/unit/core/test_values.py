@@ -12,7 +12,7 @@ from twisted.trial.unittest import SynchronousTestCase
 from agentcom.core import events
 from agentcom.core.agent import Agent, Presence
 from agentcom.core.events import Draft, numbered, payload
-from agentcom.core.ids import Ids, hash_token, valid_new_agent_id
+from agentcom.core.ids import TOGETHER, Ids, hash_token, valid_new_agent_id
 from agentcom.core.tokens import ADMIN, DEFAULT_SCOPES, SCOPES, mint
 
 
@@ -36,6 +36,14 @@ class IdTests(SynchronousTestCase):
         made = [rng.choice(kinds)().removeprefix("task-") for _ in range(5_000)]
         pieces = [m[i : i + 16] for m in made for i in range(0, len(m), 16)]
         self.assertEqual(len(set(pieces)), len(pieces))
+
+    def test_beginnings(self) -> None:
+        """Ids that are made one after the other begin alike, a thousand at a time, and there are
+        thousands of such beginnings."""
+        made = [self.ids.task()[:8] for _ in range(TOGETHER * 200)]
+        groups = [made[n : n + TOGETHER] for n in range(0, len(made), TOGETHER)]
+        self.assertTrue(all(len(set(group)) == 1 for group in groups))
+        self.assertGreater(len({group[0] for group in groups}), 180)
 
     def test_replayed_from_a_seed(self) -> None:
         """The same random source gives the same ids."""

@@ -402,6 +402,7 @@ class EndTests(StreamCase):
         feed = Feed(self)
         dropped: list[str] = []
         channel: Any = feed.channel
+        channel.transport.loseConnection = lambda: None
         channel.transport.abortConnection = lambda: dropped.append("dropped")
         feed.stall()
         self.hub.advance(SLOW_S + HANG_UP_S - 1)

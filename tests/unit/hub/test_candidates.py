@@ -7,7 +7,6 @@ through everything by which a hub changes what an agent may take.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -124,11 +123,15 @@ class ModelTests(SynchronousTestCase):
         self.assertEqual(found.likeliest(22), list(world.roster))
         mine = Candidates("w7", asked, world.roster, world.staff).likeliest(1)
         self.assertEqual((mine[0], len(set(mine))), ("w7", 4))
-        self.assertIn("w9", Candidates(None, needs(["b"], []), world.roster, world.staff).likeliest(1))
+        self.assertIn(
+            "w9", Candidates(None, needs(["b"], []), world.roster, world.staff).likeliest(1)
+        )
 
 
 class NotedTests(QueueTests):
     """A hub with a task that nobody fits, and an agent whose state changes."""
+
+    task: str
 
     def assert_told(self, *rules: str) -> None:
         """All agents together have these rules, beside the one that they do not fit."""
@@ -139,17 +142,37 @@ class NotedTests(QueueTests):
         """Whatever changes what an agent may take is seen by the next explanation."""
         self.task = self.submit(capabilities=["nobody"])
         worker = self.hub.agent("w")
-        steps: tuple[tuple[Callable[[], object], tuple[str, ...]], ...] = (
-            (lambda: None, ()),
-            (lambda: self.submit(agent_id="w"), ("slots",)),
-            (lambda: worker.say("task_accepted", task_id=self.ids["w"]), ("slots",)),
-        )
-        self.ids: dict[str, str] = {}
         self.assert_told()
         one = self.submit(agent_id="w")
         self.assert_told("slots")
-        worker.say("task_rejected", task_id=one, reason="busy")
+        worker.say("task_accepted", task_id=one)
+        worker.say("task_complete", task_id=one)
+        self.assert_told()
+        worker.say("drain")
+        self.assert_told("draining")
+        self.post("/api/agents/w/resume")
+        self.assert_told()
+        self.post("/api/agents/w/drain")
+        self.assert_told("draining")
+        self.post("/api/agents/w/resume")
+        self.assert_told()
+        two = self.submit(agent_id="w", accept_timeout_s=5)
+        worker.say("task_rejected", task_id=two, reason="busy")
         self.assert_told("paused")
-        self.hub.advance(10.0)
+        self.hub.advance(5.5)
         self.assert_told("slots")
-        del steps
+        self.hub.advance(6.0)
+        self.assert_told("unresponsive")
+        self.hub.advance(29.5)
+        self.assert_told("slots", "unresponsive")
+        worker.say("task_accepted", task_id=two)
+        worker.vanish()
+        told = self.explain(self.task)
+        self.assertEqual((told["by_rule"], told["agents_total"]), ({}, 0))
+        worker = self.hub.agent("w", slots=3)
+        self.assert_told("returning")
+        self.hub.advance(11.0)
+        self.assert_told()
+        worker = self.hub.agent("w", slots=0)
+        self.hub.advance(11.0)
+        self.assert_told("no_slots")

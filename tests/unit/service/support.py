@@ -198,10 +198,8 @@ class ServiceCase(SynchronousTestCase):
         self.until(lambda: client.received)
         return Answered(client.received)
 
-    def agent(self, service: HubService, agent_id: str) -> FakeAgent:
-        """A connected and identified agent."""
-        body = b'{"agent_id":"%s"}' % agent_id.encode()
-        token = self.request(service, "POST", "/admin/tokens", body).body["token"]
+    def stranger(self, service: HubService) -> FakeAgent:
+        """An agent that has not said who it is."""
         factory = WebSocketClientFactory("ws://localhost/ws", reactor=self.reactor)
         factory.protocol = FakeAgent
         factory.setProtocolOptions(
@@ -211,6 +209,13 @@ class ServiceCase(SynchronousTestCase):
         agent.hub = self  # type: ignore[assignment]  # it needs only ``settle``
         self.join(service, agent)
         self.settle()
+        return agent
+
+    def agent(self, service: HubService, agent_id: str) -> FakeAgent:
+        """A connected and identified agent."""
+        body = b'{"agent_id":"%s"}' % agent_id.encode()
+        token = self.request(service, "POST", "/admin/tokens", body).body["token"]
+        agent = self.stranger(service)
         agent.say("identify", agent_id=agent_id, token=token)
         self.until(lambda: agent.of("identified"))
         return agent

@@ -52,6 +52,15 @@ class RoundsTests(SynchronousTestCase):
         self.rounds.doRead()
         self.assertEqual(self.called, ["a"])
 
+    def test_told(self) -> None:
+        """Somebody is told after each call, and not of others."""
+        rounds = Rounds(self.reactor, lambda: self.called.append("told"))
+        self.addCleanup(rounds.stop)
+        rounds.callLater(1, self.called.append, "a")
+        for _ in range(2):
+            rounds.doRead()
+        self.assertEqual(self.called, ["a", "told"])
+
     def test_again(self) -> None:
         """What is called may ask for its next call."""
         self.rounds.callLater(1, self.rounds.callLater, 1, self.called.append, "b")

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from agentcom.core.ids import hash_token
+from agentcom.hub import goodbyes
 from agentcom.store.sqlite import connect
 from tests.unit.service.support import ServiceCase
 
@@ -239,6 +240,16 @@ class StopTests(ServiceCase):
         self.stop(service)
         self.assertEqual(agent.closed and agent.closed[0], 1001)
         self.assertTrue(stream.received.endswith(b"0\r\n\r\n"))
+
+    def test_many_agents_are_told(self) -> None:
+        """However many they are, all are told, and those too that have not said who they are."""
+        self.patch(goodbyes, "AT_A_TIME", 2)
+        service = self.started()
+        agents = [self.agent(service, f"w{number}") for number in range(5)]
+        stranger = self.stranger(service)
+        self.stop(service)
+        told = [agent.closed and agent.closed[0] for agent in (*agents, stranger)]
+        self.assertEqual(told, [1001] * 6)
 
     def test_while_it_stops(self) -> None:
         """While it stops the hub listens no more, is not ready, and refuses writes with 503."""

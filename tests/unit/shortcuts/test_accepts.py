@@ -102,6 +102,8 @@ def cut(peer: socket.socket) -> bool:
         return peer.recv(1, socket.MSG_DONTWAIT) == b""
     except ConnectionResetError:
         return True
+    except BlockingIOError:
+        return False
 
 
 class AcceptsTests(SynchronousTestCase):
@@ -249,6 +251,23 @@ class AcceptsTests(SynchronousTestCase):
         self.assertEqual(len(self.made), 1)
         self.assertTrue(cut(peer))
         self.assertEqual(len(self.flushLoggedErrors(ValueError)), 1)
+
+    def test_one_that_fails_later(self) -> None:
+        """What the reactor looks at already is ended by its transport, which tells the reactor."""
+
+        class Line:
+            aborted = 0
+
+            def abortConnection(self) -> None:
+                self.aborted += 1
+
+        line = Line()
+        self.patch(self.port, "transport", lambda *taken: line)
+        self.patch(self.port.factory, "makeConnection", lambda transport: 1 // 0)
+        (peer,) = self.come(CALL)
+        self.port.doRead()
+        self.assertEqual((line.aborted, cut(peer)), (1, False))
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
 
     def test_refused_by_the_factory(self) -> None:
         """A connection for which there is no protocol is closed."""

@@ -10,7 +10,16 @@ from typing import Any
 from twisted.trial.unittest import SynchronousTestCase
 
 from agentcom.hub.turnlength import TurnLength
-from agentcom.shortcuts.polls import AGENTS, MOST, MOST_OF, STRANGERS, Polls, observe, release
+from agentcom.shortcuts.polls import (
+    AGENTS,
+    MOST,
+    MOST_OF,
+    MOST_SHEDDING,
+    STRANGERS,
+    Polls,
+    observe,
+    release,
+)
 
 
 class Reactor:
@@ -66,6 +75,14 @@ class PollsTests(SynchronousTestCase):
         for _ in range(5):
             seen.update(self.ready())
         self.assertEqual(seen, set.union(*sockets))
+
+    def test_more_at_a_time(self) -> None:
+        """As many of the first class as it is told come into a turn, and the others' share."""
+        calls, agents = self.many(MOST + 40), self.many(100, AGENTS)
+        self.polls.most = MOST_SHEDDING
+        found = self.ready()
+        self.assertEqual(calls - set(found), set())
+        self.assertEqual(len(agents.intersection(found)), MOST_OF[AGENTS])
 
     def test_nobody_waits_behind_another_class(self) -> None:
         """One call among thousands of agents and strangers is served in the first turn."""

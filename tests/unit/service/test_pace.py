@@ -1,0 +1,76 @@
+"""What keeps a reactor's turns short, on a reactor of its own that does not run."""
+
+from __future__ import annotations
+
+import select
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from twisted.internet.task import Clock
+from twisted.trial.unittest import SynchronousTestCase
+
+from agentcom.config import Config
+from agentcom.hub.turnlength import TurnLength
+from agentcom.pace import Pace
+from agentcom.shortcuts.polls import MOST, MOST_SHEDDING, Polls
+
+
+class Reactor(Clock):
+    """A clock, and the poller of a reactor."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._poller: Any = select.epoll()
+        self.readers: list[Any] = []
+
+    def addReader(self, reader: Any) -> None:
+        self.readers.append(reader)
+
+    def removeReader(self, reader: Any) -> None:
+        self.readers.remove(reader)
+
+
+class Load:
+    """How much there is to do."""
+
+    def __init__(self) -> None:
+        self.shedding = False
+        self.look: Any = None
+
+    def start(self, clock: Any, cpu: object) -> None:
+        self.look = lambda shedding: clock.callLater(0, setattr, self, "shedding", shedding)
+
+
+class PaceTests(SynchronousTestCase):
+    """As the service has it, with a hub of which there is little."""
+
+    def setUp(self) -> None:
+        self.reactor = Reactor()
+        self.addCleanup(self.reactor._poller.close)
+        self.load = Load()
+        self.pace = Pace(self.reactor, Config(data_dir=Path("."), database=Path("agentcom.db")))
+        parts: Any = SimpleNamespace(
+            hub=SimpleNamespace(agenda=SimpleNamespace(every_tick=None), load=self.load),
+            measures=SimpleNamespace(turns=TurnLength(lambda: 0.0)),
+            site=SimpleNamespace(door=SimpleNamespace(accept_ahead=None)),
+        )
+        parts.hub.agenda.every_tick = parts.site.door.accept_ahead = lambda one: None
+        self.pace.start(parts)
+        self.addCleanup(self.pace.stop)
+
+    def test_more_sockets_while_shedding(self) -> None:
+        """While there is too much to do a turn has more calls, and then as many as before."""
+        polls = self.reactor._poller
+        assert isinstance(polls, Polls)
+        for shedding, most in ((False, MOST), (True, MOST_SHEDDING), (False, MOST)):
+            self.load.look(shedding)
+            self.reactor.advance(0)
+            self.reactor.readers[0].doRead()
+            self.assertEqual(polls.most, most)
+
+    def test_stop(self) -> None:
+        """Afterwards the reactor is as it was."""
+        self.pace.stop()
+        self.assertIsInstance(self.reactor._poller, select.epoll)
+        self.assertEqual(self.reactor.readers, [])
