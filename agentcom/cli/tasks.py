@@ -140,9 +140,8 @@ async def some(
         reply = await ask(**filters, limit=page, cursor=cursor)
         found.extend(reply["tasks"])
         cursor = reply.get("cursor")
-        # Where a text is looked for, a page without any may have others behind it.
-        looking = bool(reply["tasks"]) or bool(filters.get("search"))
-        if not cursor or not looking or len(found) >= limit:
+        # A page without any may have others behind it.
+        if not cursor or len(found) >= limit:
             break
     del found[limit:]
     return {"tasks": found, "cursor": cursor}
