@@ -100,22 +100,29 @@ class Measured:
         self._took: dict[str, list[float]] = {}
 
     def once_more(self, sides: list[Side], times: int) -> None:
-        """Do it so often on each hub, unless one has refused it."""
+        """Do it so often on each hub.
+
+        A round in which one refuses it does not count: it may have too much to do for a moment.
+        """
         times = max(1, int(times * self.operation.share))
+        found = []
         try:
-            for side in sides if self.error is None else ():
+            for side in sides:
                 step = self.operation.ready(side, times)
                 each, lasted = side.measure(step, times)
                 if self.operation.rows is not None:
                     each /= self.operation.rows(side)
-                self._used.setdefault(side.name, []).append(each * 1e6)
-                self._took.setdefault(side.name, []).extend(lasted)
+                found.append((side.name, each * 1e6, lasted))
         except Refused as e:
             self.error = str(e)
+            return
+        for name, us, took in found:
+            self._used.setdefault(name, []).append(us)
+            self._took.setdefault(name, []).extend(took)
 
     def row(self) -> dict[str, Any]:
-        """Its row of the table: the medians of the rounds."""
-        if self.error is not None:
+        """Its row of the table: the medians of the rounds, or why there was none."""
+        if not self._used:
             return {"operation": self.operation.name, "error": self.error}
         us = {name: statistics.median(found) for name, found in self._used.items()}
         ms = {name: percentile(sorted(t), 0.5) * 1000 for name, t in self._took.items()}

@@ -183,7 +183,7 @@ class NeedsTests(ExplainTests):
             told["summary"],
             "It waits: none of the 3 connected agents fits it"
             " (3 do not satisfy the label os=linux, 2 do not satisfy the label zone in eu,"
-            " 1 does not satisfy the label zone!=eu, 1 lacks the capability gpu, and 1 more).",
+            " 1 lacks the capability gpu, 1 does not satisfy the label zone!=eu, and 1 more).",
         )
 
 
