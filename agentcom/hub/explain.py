@@ -81,9 +81,12 @@ class Explain:
             task = self._ledger.peek(task_id) or task
         told: Told = {"task_id": task.id, "status": task.status.value}
         if task.status is Status.QUEUED:
+            now: Task | None = task
             while not self._dispatch.staff.standings.look(A_TURN):
                 await self._turn()
-            now = self._ledger.peek(task_id)
+                now = None
+            if now is None:
+                now = self._ledger.peek(task_id)
             if now is None or now.status is not Status.QUEUED:
                 # It moved on while the agents were looked at.
                 return await self.task(task_id, most)
