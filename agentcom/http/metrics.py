@@ -11,11 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 
-from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
 from agentcom.http.families import count, counts, gauge, gauges
+from agentcom.http.processmetrics import ProcessNumbers
 from agentcom.http.route import Call, Page, Route
 from agentcom.hub.hub import Hub
 
@@ -171,7 +172,7 @@ class MetricRoutes:
         self._registry = CollectorRegistry()
         for collector in collectors:
             self._registry.register(collector)
-        ProcessCollector(registry=self._registry)
+        self._registry.register(ProcessNumbers())
 
     def routes(self) -> list[Route]:
         """What is served; it needs no token, as its readers expect."""

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, ClassVar
 
+from prometheus_client import ProcessCollector
 from prometheus_client.parser import text_string_to_metric_families
 
 from agentcom.http.metrics import KEPT_S
@@ -106,6 +107,10 @@ class FormTests(MetricTests):
         self.assertGreater(found["process_start_time_seconds"], 0)
         self.assertGreater(found["process_open_fds"], 0)
         self.assertGreaterEqual(found["process_max_fds"], found["process_open_fds"])
+        theirs = {f.name: f.samples[0].value for f in ProcessCollector(registry=None).collect()}
+        self.assertEqual(found.keys() & theirs.keys(), theirs.keys())
+        for name, value in theirs.items():
+            self.assertLessEqual(abs(found[name] - value), 0.2 * value, name)
 
     def test_one_hub_each(self) -> None:
         """Two hubs in one process count apart."""
