@@ -193,9 +193,14 @@ class Lives(RuleBasedStateMachine):
             self.lines = quick_writes(self.reactor, [])
             assert self.lines is not None
         make: Callable[..., Server] = Server if self.lines is None else self.lines.transport
-        self.port.transport = lambda client, protocol, address, port, number, reactor: make(
-            client, protocol, ("192.0.2.1", number), None, number, reactor
-        )
+        self.made: list[socket.socket] = []
+
+        def transport(client: socket.socket, protocol: Any, *more: Any) -> Server:
+            _, _, number, reactor = more
+            self.made.append(client)
+            return make(client, protocol, ("192.0.2.1", number), None, number, reactor)
+
+        self.port.transport = transport
 
     def teardown(self) -> None:
         if not hasattr(self, "reactor"):
@@ -218,6 +223,8 @@ class Lives(RuleBasedStateMachine):
             for caller in self.callers:
                 caller.line.close()
             self.reactor.end()
+            for client in self.made:
+                client.close()
 
     # -- what happens -------------------------------------------------------
 
