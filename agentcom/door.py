@@ -36,6 +36,7 @@ from agentcom.http.routing import refusal, respond
 from agentcom.httpchannel import HEAD_WITHIN_S, LOOK_EVERY_S, Channel, bare
 from agentcom.hub.pacing import told
 from agentcom.shortcuts.accepts import Accepts
+from agentcom.shortcuts.heads import plain_head
 from agentcom.shortcuts.polls import AGENTS, STRANGERS, Polls
 from agentcom.ws.admission import CONNECTIONS, STOPPING
 from agentcom.ws.factory import AgentFactory
@@ -66,9 +67,7 @@ MOST_REFUSED = 256
 UNUSUAL = frozenset((b"content-length", b"transfer-encoding", b"origin", b"x-forwarded-for"))
 """Headers that are for HTTP's part to judge."""
 
-_NAME = re.compile(rb"[!#-'*+.0-9^-z|~-]+\Z")
 _KEY = re.compile(rb"[A-Za-z0-9+/]{21}[AQgw]==\Z")
-_HOST = re.compile(rb"[A-Za-z0-9._-]+(:\d{1,5})?\Z")
 
 log = Logger()
 
@@ -330,22 +329,15 @@ def is_plain_handshake(data: bytes) -> bool:
     The common case, taken to Autobahn without a way through the whole of
     HTTP; what is unusual goes that way, where every fault has its answer.
     """
-    first, *lines = data[: data.index(END)].split(b"\r\n")
-    if first != b"GET /ws HTTP/1.1":
+    found = plain_head(data)
+    if found is None or found[:2] != (b"GET", b"/ws"):
         return False
-    headers: dict[bytes, bytes] = {}
-    for line in lines:
-        name, colon, value = line.partition(b":")
-        name = name.lower()
-        if not colon or not _NAME.match(name) or name in headers:
-            return False
-        headers[name] = value.strip()
+    headers = found[2]
     return (
         headers.get(b"upgrade", b"").lower() == b"websocket"
         and headers.get(b"connection", b"").lower() == b"upgrade"
         and headers.get(b"sec-websocket-version") == b"13"
         and _KEY.match(headers.get(b"sec-websocket-key", b"")) is not None
-        and _HOST.match(headers.get(b"host", b"")) is not None
         and not headers.keys() & UNUSUAL
     )
 

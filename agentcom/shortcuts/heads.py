@@ -56,9 +56,9 @@ class Plain:
         return over
 
 
-def plain(data: bytes) -> Plain | None:
-    """The request that ``data`` begins with; ``None`` where its head is not whole, or has
-    anything unusual, or where more than this request is there."""
+def plain_head(data: bytes) -> tuple[bytes, bytes, dict[bytes, bytes], int] | None:
+    """Method, target, headers and length of the head that ``data`` begins with; ``None`` where
+    it is not whole, says something twice, or names no host in the usual way."""
     found = _HEAD.match(data)
     if found is None or found.end() > MOST_HEAD:
         return None
@@ -70,16 +70,26 @@ def plain(data: bytes) -> Plain | None:
         headers[name.lower()] = value.strip(b" \t")
     # The last line is empty.  Fewer names than lines: one stands there twice.
     del headers[b""]
-    if len(headers) != len(lines) - 1 or not UNUSUAL.isdisjoint(headers):
+    if len(headers) != len(lines) - 1 or not _HOST.match(headers.get(b"host", b"")):
         return None
-    if not _HOST.match(headers.get(b"host", b"")):
+    return method, target, headers, found.end()
+
+
+def plain(data: bytes) -> Plain | None:
+    """The request that ``data`` begins with; ``None`` where its head is not whole, or has
+    anything unusual, or where more than this request is there."""
+    found = plain_head(data)
+    if found is None:
+        return None
+    method, target, headers, end = found
+    if not UNUSUAL.isdisjoint(headers):
         return None
     length = headers.get(b"content-length", b"0")
     if not length.isdigit() or len(length) > 7:
         return None
-    missing = int(length) - (len(data) - found.end())
+    missing = int(length) - (len(data) - end)
     if missing < 0:
         return None
     if headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
         return None
-    return Plain(method, target, headers, data[found.end() :], missing)
+    return Plain(method, target, headers, data[end:], missing)
