@@ -4,20 +4,48 @@ from __future__ import annotations
 
 import fcntl
 import os
+from collections.abc import Callable
 from pathlib import Path
+from threading import Event
 
 from agentcom.errors import StartError
 
+LAST_BATCH_S = 10.0
+"""Seconds that a start waits for the last batch of a hub that was killed to be written."""
+
+LOOK_S = 0.01
+"""Seconds between two looks at whether it is."""
+
 
 class Lock:
-    """An exclusive lock of one process on a file that tells who has it."""
+    """An exclusive lock of one process on a file that tells who has it.
 
-    def __init__(self, path: Path) -> None:
+    A hub shares its locks with the process that writes its database, so that they are held
+    until that one has ended, too.
+
+    :param wait: lets so many seconds pass; by default the process sleeps.
+    """
+
+    def __init__(self, path: Path, wait: Callable[[float], object] | None = None) -> None:
         self._path = path
+        self._wait = wait or Event().wait
         self._file: int | None = None
+
+    @property
+    def descriptor(self) -> int:
+        """Of the file; whoever inherits it shares the lock.
+
+        :raises RuntimeError: it is not locked.
+        """
+        if self._file is None:
+            raise RuntimeError(f"{self._path} is not locked")
+        return self._file
 
     def acquire(self) -> None:
         """Lock the file for this process.
+
+        Waits, :data:`LAST_BATCH_S` at the most, where the holder is no more and only its last
+        batch is still being written.
 
         :raises StartError: another process has it, or it cannot be written.
         """
@@ -26,12 +54,18 @@ class Lock:
             file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as e:
             raise StartError(f"cannot write {self._path}: {e.strerror}") from e
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            holder = os.read(file, 32).decode("ascii", "replace").strip() or "unknown"
-            os.close(file)
-            raise StartError(f"data directory in use by process {holder}: {folder}") from None
+        waited = 0.0
+        while not _locked(file):
+            holder = os.pread(file, 32, 0).decode("ascii", "replace").strip() or "unknown"
+            gone = _gone(holder)
+            if not gone or waited >= LAST_BATCH_S:
+                os.close(file)
+                writer = ": it is gone, and what wrote its database does not end" if gone else ""
+                raise StartError(
+                    f"data directory in use by process {holder}: {folder}{writer}"
+                ) from None
+            self._wait(LOOK_S)
+            waited += LOOK_S
         os.ftruncate(file, 0)
         os.pwrite(file, b"%d\n" % os.getpid(), 0)
         self._file = file
@@ -43,12 +77,35 @@ class Lock:
             self._file = None
 
 
+def _locked(file: int) -> bool:
+    """Lock it, if nobody has it."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _gone(holder: str) -> bool:
+    """Whether there is no process of this number."""
+    try:
+        os.kill(int(holder), 0)
+    except ProcessLookupError:
+        return True
+    except (OSError, ValueError, OverflowError):
+        return False
+    return False
+
+
 class DataDir:
-    """One hub's directory, held exclusively from :meth:`acquire` on."""
+    """One hub's directory, held exclusively from :meth:`acquire` on.
+
+    :ivar lock: what holds it.
+    """
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._lock = Lock(path / "lock")
+        self.lock = Lock(path / "lock")
 
     @property
     def token_file(self) -> Path:
@@ -61,11 +118,11 @@ class DataDir:
         :raises StartError: it cannot be written, or another hub has it.
         """
         make_private(self.path)
-        self._lock.acquire()
+        self.lock.acquire()
 
     def release(self) -> None:
         """Let another hub have it."""
-        self._lock.release()
+        self.lock.release()
 
 
 def free_bytes(path: Path) -> int:

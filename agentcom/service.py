@@ -51,7 +51,8 @@ class HubService(Service):
 
     :param reactor: time, threads and sockets.
     :param fail: told why the hub cannot start; ends the process.
-    :param give_up: ends the process when the store has failed for a minute.
+    :param give_up: ends the process when the store has failed for a minute, or when what
+        writes it has ended.
     :param wall: seconds since the epoch; the reactor's by default.
     :param unclean: told when a stop ends before everything is on disk.
     """
@@ -88,7 +89,8 @@ class HubService(Service):
         try:
             self._data.acquire()
             self._lock.acquire()
-            self._disk = OnDisk(self.config, self._data, self._reactor, self._give_up)
+            locks = (self._data.lock, self._lock)
+            self._disk = OnDisk(self.config, self._data, locks, self._reactor, self._give_up)
             parts = Assembly(
                 self._disk.store,
                 self._reactor,
@@ -167,13 +169,13 @@ class HubService(Service):
             lambda one: one.close(GOING_AWAY, told("hub stopping", hub.pacing.retry_after_ms())),
         )
         await self._until(lambda: not factory.connections, self._reactor.seconds() + share)
-        for connection in list(factory.connections):
-            connection.abort()
+        # Those that did not answer: thousands, where a network is gone.
+        await close_all(self._reactor, factory.connections, lambda one: one.abort())
         idle = hub.drain()
         await self._until(lambda: bool(idle.called), ends)
         # One more turn, so that what was written reaches the sockets.
         await deferLater(self._reactor, POLL_S, lambda: None)
-        if idle.called:
+        if idle.called and await self._written(ends):
             self._close()
         else:
             # A disk that is stuck would hold up whoever closes it: the process
@@ -181,6 +183,14 @@ class HubService(Service):
             self.log.error("stopped before everything was on disk: the drain limit is over")
             self._unclean()
         self.log.info("stopped")
+
+    async def _written(self, end: float) -> bool:
+        """End the process that writes; whether it has ended by a time."""
+        if self._disk is None:
+            return True
+        ended = self._disk.writer.stop()
+        await self._until(lambda: bool(ended.called), end)
+        return bool(ended.called)
 
     async def _until(self, done: Callable[[], bool], end: float) -> None:
         """Wait for something, until a time of the reactor's clock at the most."""

@@ -17,7 +17,7 @@ from agentcom.errors import StartError
 from agentcom.store import migrate, rows
 from agentcom.store import statements as sql
 from agentcom.store.auditfile import NAME, AuditFile
-from agentcom.store.sqlite import connect
+from agentcom.store.connections import connect
 
 WAIT_MS = 5_000
 """Milliseconds to wait for a hub that is just writing."""

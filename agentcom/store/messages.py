@@ -22,6 +22,7 @@ from agentcom.store.interface import (
     MessagePage,
     Post,
 )
+from agentcom.store.transaction import Step
 
 T = TypeVar("T")
 Db = sqlite3.Connection
@@ -31,33 +32,33 @@ _encode = msgspec.json.Encoder().encode
 _absences = msgspec.json.Decoder(tuple[tuple[int, int], ...]).decode
 
 
-def write(db: Db, posts: list[Post]) -> None:
-    """Write what a batch has of messages; of the same thing the last state stands."""
+def steps(posts: list[Post]) -> Iterator[Step]:
+    """What writes what a batch has of messages; of the same thing the last state stands."""
     messages = [message for post in posts for message in post.messages]
     if messages:
-        db.executemany(sql.INSERT_MESSAGE, map(_message_row, messages))
-        db.execute(sql.SET_MESSAGE_SEQ, (messages[-1].seq,))
+        yield sql.INSERT_MESSAGE, [_message_row(message) for message in messages]
+        yield sql.SET_MESSAGE_SEQ, [(messages[-1].seq,)]
     mail = [row for post in posts for row in post.mail]
     if mail:
-        db.executemany(sql.INSERT_MAIL, mail)
+        yield sql.INSERT_MAIL, mail
     boxes: dict[str, Mailbox] = {}
     for post in posts:
         boxes.update(post.boxes)
     if boxes:
-        db.executemany(sql.UPSERT_BOX, [_box_row(*item) for item in boxes.items()])
-        db.executemany(sql.DELETE_MAIL, [(name, box.floor) for name, box in boxes.items()])
+        yield sql.UPSERT_BOX, [_box_row(*item) for item in boxes.items()]
+        yield sql.DELETE_MAIL, [(name, box.floor) for name, box in boxes.items()]
     for post in posts:
         if post.channels:
-            db.executemany(sql.UPSERT_CHANNEL, map(msgspec.structs.astuple, post.channels))
+            yield sql.UPSERT_CHANNEL, [msgspec.structs.astuple(c) for c in post.channels]
         for subscription in post.subscriptions:
             row = msgspec.structs.astuple(subscription)
             if subscription.since is None:
-                db.execute(sql.DELETE_SUBSCRIPTION, row[:2])
+                yield sql.DELETE_SUBSCRIPTION, [row[:2]]
             else:
-                db.execute(sql.UPSERT_SUBSCRIPTION, row)
+                yield sql.UPSERT_SUBSCRIPTION, [row]
         if post.forgotten is not None:
             old = post.forgotten
-            db.execute(sql.DELETE_OLD, (old.after, old.until, old.keep_from))
+            yield sql.DELETE_OLD, [(old.after, old.until, old.keep_from)]
 
 
 def load(db: Db) -> LoadedMessages:

@@ -1,15 +1,11 @@
-"""The store on SQLite: one writing connection, a pool of reading ones.
-
-WAL lets readers go on while a batch is written, and ``synchronous=FULL``
-makes a commit mean that it is on disk.
-"""
+"""The store on SQLite: one who writes, a pool of connections that read."""
 
 from __future__ import annotations
 
 import os
 import sqlite3
 import threading
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
@@ -22,9 +18,10 @@ from agentcom.core.events import Event
 from agentcom.core.task import Task
 from agentcom.core.tokens import Token
 from agentcom.errors import StartError
-from agentcom.store import messages, migrate, reads, retention, rows
+from agentcom.store import messages, migrate, reads, retention
 from agentcom.store import statements as sql
-from agentcom.store.commit import Batch, GroupCommit
+from agentcom.store.commit import Batch, Commit, GroupCommit
+from agentcom.store.connections import connect
 from agentcom.store.interface import (
     PAGE_BYTES,
     EventPage,
@@ -37,37 +34,10 @@ from agentcom.store.interface import (
     Waiting,
 )
 from agentcom.store.messages import SqliteMessages
+from agentcom.store.script import commit_here
 
 T = TypeVar("T")
 RunRead = Callable[[Callable[[], Any]], Deferred[Any]]
-
-CHECKPOINT_PAGES = 4_000
-"""Pages of the log, 16 MiB, after which a commit moves them into the database: a
-page that many commits write is moved once, and each move costs two fsyncs."""
-
-KNOWN_AGENTS = 20_000
-"""Tasks of which it is known, without a look at the row, which agent has them."""
-
-BUSY_MS = 50
-"""Milliseconds the reactor may wait for another process's write lock."""
-
-
-def connect(path: str) -> sqlite3.Connection:
-    """A connection as the store wants it: WAL, FULL, explicit transactions."""
-    connection = sqlite3.connect(
-        path, isolation_level=None, check_same_thread=False, timeout=BUSY_MS / 1000
-    )
-    connection.execute("PRAGMA journal_mode=WAL")
-    connection.execute("PRAGMA synchronous=FULL")
-    connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
-    return connection
-
-
-def connect_reader(path: str) -> sqlite3.Connection:
-    """A connection that cannot write."""
-    connection = connect(path)
-    connection.execute("PRAGMA query_only=ON")
-    return connection
 
 
 def open_file(path: Path, epoch: Callable[[], str]) -> sqlite3.Connection:
@@ -94,79 +64,8 @@ def open_in_memory(clock: IReactorTime, give_up: Callable[[], None] = lambda: No
     """A whole store in memory: everything runs at once, in the calling thread."""
     connection = connect(":memory:")
     migrate.upgrade(connection, lambda: "00000000")
-    return SqliteStore(clock, connection, lambda: connection, maybeDeferred, maybeDeferred, give_up)
-
-
-class SqliteTransaction:
-    """Writes a batch through the driver; see :class:`.commit.Transaction`."""
-
-    log = Logger()
-
-    def __init__(self, connection: sqlite3.Connection) -> None:
-        self._connection = connection
-        # The agents in the rows of some tasks, by number: most changes keep it.
-        self._agents: dict[int, str | None] = {}
-
-    def write(self, batch: Batch) -> None:
-        db = self._connection
-        db.execute("BEGIN IMMEDIATE")
-        if batch.inserts:
-            db.executemany(sql.INSERT_TASK, map(rows.task_row, batch.inserts.values()))
-        if batch.updates:
-            db.executemany(sql.UPDATE_TASK, map(rows.change_row, batch.updates.values()))
-            self._write_agents(batch.updates.values())
-        self._know_agents(batch.inserts.values())
-        if batch.events:
-            db.executemany(sql.INSERT_EVENT, map(rows.event_row, batch.events, batch.numbers))
-            db.execute(sql.SET_SEQ, (batch.last_seq,))
-        if batch.tokens:
-            db.executemany(sql.UPSERT_TOKEN, map(rows.token_row, batch.tokens))
-        for agent_id, drain in batch.drains.items():
-            if drain is None:
-                db.execute(sql.DELETE_DRAIN, (agent_id,))
-            else:
-                db.execute(sql.UPSERT_DRAIN, rows.drain_row(agent_id, drain))
-        for name, session in batch.sessions.items():
-            if session is None:
-                db.execute(sql.DELETE_SESSION, (name,))
-            else:
-                db.execute(sql.UPSERT_SESSION, rows.session_row(session))
-        if batch.posts:
-            messages.write(db, batch.posts)
-        if batch.forgotten or batch.forgotten_events:
-            # Before anything goes, for it may take the highest number along.
-            db.execute(sql.SET_PRUNED_NUMBER)
-        # Last, so that whether a task may go is asked of its last state.
-        if batch.forgotten:
-            db.executemany(sql.DELETE_TASK, zip(batch.forgotten))
-        if batch.forgotten_events:
-            db.executemany(sql.DELETE_EVENT, zip(batch.forgotten_events))
-            highest = max(batch.forgotten_events)
-            db.execute(sql.SET_PRUNED, (highest, highest))
-
-    def commit(self) -> None:
-        self._connection.execute("COMMIT")
-
-    def _write_agents(self, tasks: Collection[Task]) -> None:
-        known = self._agents
-        changed = [task for task in tasks if known.get(task.number, "") != task.agent_id]
-        if changed:
-            self._connection.executemany(sql.UPDATE_AGENT, map(rows.agent_row, changed))
-            self._know_agents(changed)
-
-    def _know_agents(self, tasks: Collection[Task]) -> None:
-        if len(self._agents) > KNOWN_AGENTS:
-            self._agents.clear()
-        self._agents.update((task.number, task.agent_id) for task in tasks)
-
-    def rollback(self) -> None:
-        self._agents.clear()
-        # A failed statement may have ended the transaction by itself.
-        if self._connection.in_transaction:
-            try:
-                self._connection.execute("ROLLBACK")
-            except sqlite3.Error as e:
-                self.log.error("a rollback failed: {error}", error=str(e))
+    commit = commit_here(connection, maybeDeferred)
+    return SqliteStore(clock, connection, lambda: connection, commit, maybeDeferred, give_up)
 
 
 class SqliteStore:
@@ -174,8 +73,8 @@ class SqliteStore:
 
     :param connection: the writing one, on a schema made by :mod:`.migrate`.
     :param open_reader: opens a further connection, for the calling thread.
-    :param run_commit: runs the commit outside the reactor thread.
-    :param run_read: the same for reads, several at a time.
+    :param commit: writes batches.
+    :param run_read: runs reads outside the reactor thread, several at a time.
     :param give_up: see :class:`.commit.GroupCommit`.
     :param free_bytes: the free disk space, in bytes.
     :param min_free: bytes of free disk under which no new work is taken.
@@ -188,7 +87,7 @@ class SqliteStore:
         clock: IReactorTime,
         connection: sqlite3.Connection,
         open_reader: Callable[[], sqlite3.Connection],
-        run_commit: Callable[[Callable[[], None]], Deferred[Any]],
+        commit: Commit,
         run_read: RunRead,
         give_up: Callable[[], None],
         free_bytes: Callable[[], int] = lambda: 2**63,
@@ -208,8 +107,7 @@ class SqliteStore:
         self.messages: MessageReads = SqliteMessages(self._reader, self._read)
         self._commits = GroupCommit(
             clock,
-            SqliteTransaction(connection),
-            run_commit,
+            commit,
             self._last_seq,
             self._committed,
             give_up,
@@ -314,7 +212,7 @@ class SqliteStore:
             reader.close()
         self._connection.close()
 
-    def _committed(self, batch: Batch) -> None:
+    def _committed(self, batch: Batch) -> Iterator[None]:
         self._last_seq = batch.last_seq
         if batch.events:
             for listener in self._listeners:
@@ -324,6 +222,7 @@ class SqliteStore:
                     self.log.failure("while telling of committed events")
         for unit in batch.units:
             if unit.then is not None:
+                yield
                 try:
                     unit.then()
                 except Exception:

@@ -12,7 +12,9 @@ from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
 from agentcom.store import migrate
-from agentcom.store.sqlite import SqliteStore, connect
+from agentcom.store.connections import connect
+from agentcom.store.script import commit_here
+from agentcom.store.sqlite import SqliteStore
 from agentcom.testing import STARTED_AT, FakeAgent, MemoryHub
 
 Frame = dict[str, Any]
@@ -159,7 +161,7 @@ class SlowDisk:
             self.clock,
             connection,
             lambda: connection,
-            self._commit,
+            commit_here(connection, self._commit),
             maybeDeferred,
             lambda: None,
         )

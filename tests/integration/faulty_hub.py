@@ -17,28 +17,20 @@ from __future__ import annotations
 
 import importlib
 import os
-import sqlite3
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from agentcom.store import commit, sqlite
+from agentcom.store import commit, writing
 
 KILLED = 77
 """The exit code of a hub that died where it was told to."""
 
 
-def fail_while_flagged(flag: Path) -> None:
-    """Make the driver's COMMIT fail while a file exists."""
-    real: Callable[[Any], None] = sqlite.SqliteTransaction.commit
-
-    def failing(self: Any) -> None:
-        if flag.exists():
-            raise sqlite3.OperationalError("database or disk is full")
-        real(self)
-
-    sqlite.SqliteTransaction.commit = failing  # type: ignore[method-assign]
+def break_the_writer() -> None:
+    """Have a process write that fails while the flag is there; see :mod:`.faulty_writer`."""
+    writing.PROGRAM = "tests.integration.faulty_writer"
+    os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
 
 
 def die_around(place: str, *, after: bool) -> None:
@@ -58,7 +50,7 @@ def die_around(place: str, *, after: bool) -> None:
 def main() -> None:
     """Break what is asked for, then be ``twistd``."""
     if "FAULT_FLAG" in os.environ:
-        fail_while_flagged(Path(os.environ["FAULT_FLAG"]))
+        break_the_writer()
     if "FAULT_GIVE_UP_S" in os.environ:
         commit.GIVE_UP_AFTER_S = float(os.environ["FAULT_GIVE_UP_S"])
     for name, after in (("FAULT_DIE_IN", False), ("FAULT_DIE_AFTER", True)):

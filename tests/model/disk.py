@@ -21,9 +21,11 @@ from agentcom.core.state import Task
 from agentcom.core.tokens import Token
 from agentcom.store import migrate, reads
 from agentcom.store import statements as sql
+from agentcom.store.connections import connect
 from agentcom.store.local import insert
 from agentcom.store.schema import meta, metadata
-from agentcom.store.sqlite import SqliteStore, connect
+from agentcom.store.script import commit_here
+from agentcom.store.sqlite import SqliteStore
 
 Work = Callable[[], Any]
 
@@ -91,7 +93,7 @@ class Disk:
             clock,
             self._writer,
             lambda: self._reader,
-            lambda work: self._commit(life, work),
+            commit_here(self._writer, lambda work: self._commit(life, work)),
             lambda work: self._read(life, work),
             give_up,
         )

@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from agentcom.hub import ledger
-from agentcom.store.sqlite import SqliteStore, connect_reader, open_file
 from agentcom.testing import Answered, MemoryHub
 from tests.contract.helpers import queue
-from tests.unit.store.support import Held, make_clock, memory_store
+from tests.unit.store.support import Held, file_store, make_clock, memory_store
 
 
 class OrderTests(SynchronousTestCase):
@@ -72,15 +70,8 @@ class EndedAndForgottenTests(SynchronousTestCase):
         path = Path(self.mktemp()).absolute()
         clock = make_clock()
         self.disk = Held()
-        store = SqliteStore(
-            clock,
-            open_file(path, lambda: "00000000"),
-            # Of its own: it must not see what is not committed.
-            lambda: connect_reader(str(path)),
-            self.disk,
-            maybeDeferred,
-            lambda: None,
-        )
+        # Its readers are of their own: they must not see what is not committed.
+        store = file_store(clock, path, commits=self.disk)
         self.addCleanup(store.close)
         self.hub = MemoryHub(store, clock)
         self.agent = self.hub.agent("a", slots=10)

@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+import os
 import queue
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from autobahn.twisted.websocket import WebSocketClientFactory
 from twisted.internet.address import IPv4Address, IPv6Address
-from twisted.internet.error import CannotListenError
+from twisted.internet.error import CannotListenError, ProcessDone
 from twisted.internet.testing import MemoryReactorClock
 from twisted.logger import formatEvent, globalLogPublisher
+from twisted.python.failure import Failure
 from twisted.test.iosim import FakeTransport, IOPump, connect
 from twisted.trial.unittest import SynchronousTestCase
 
 from agentcom.config import Config
 from agentcom.errors import StartError
 from agentcom.service import HubService
+from agentcom.store import connections, writer
 from agentcom.testing import Answered, FakeAgent, HttpClient
 from agentcom.workers import Workers
 from tests.unit.store.support import NOW
@@ -48,6 +52,7 @@ class MemoryReactor(MemoryReactorClock):  # type: ignore[misc]  # untyped in Twi
         super().__init__()
         self.advance(NOW / 1000)
         self.listening: dict[int, Any] = {}
+        self.writers: list[WriterThread] = []
         self._from_threads: queue.Queue[Callable[[], Any]] = queue.Queue()
 
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Port:
@@ -57,6 +62,10 @@ class MemoryReactor(MemoryReactorClock):  # type: ignore[misc]  # untyped in Twi
         self.listening[number] = factory
         kind = IPv6Address if ":" in interface else IPv4Address
         return Port(self, kind("TCP", interface or "0.0.0.0", number))
+
+    def spawnProcess(self, protocol: Any, path: str, args: list[str], **_: Any) -> WriterThread:
+        self.writers.append(WriterThread(self, protocol, args[-1]))
+        return self.writers[-1]
 
     def callFromThread(self, f: Callable[..., Any], *args: Any, **kw: Any) -> None:
         self._from_threads.put(lambda: f(*args, **kw))
@@ -75,6 +84,52 @@ class MemoryReactor(MemoryReactorClock):  # type: ignore[misc]  # untyped in Twi
         self.hasRun = True
         for f, args, kwargs in self.whenRunningHooks:
             f(*args, **kwargs)
+
+
+class WriterThread:
+    """The program of the process that writes, in a thread: the transport of such a process."""
+
+    def __init__(self, reactor: MemoryReactor, protocol: Any, database: str) -> None:
+        self.pid = os.getpid()
+        self.unanswered = 0
+        self._reactor = reactor
+        self._protocol = protocol
+        self._database = database
+        self._sent: queue.SimpleQueue[bytes] = queue.SimpleQueue()
+        self._unread = b""
+        threading.Thread(target=self._serve, daemon=True).start()
+
+    def writeToChild(self, child: int, data: bytes) -> None:
+        self.unanswered += 1
+        self._sent.put(data)
+
+    def closeStdin(self) -> None:
+        self.unanswered += 1
+        self._sent.put(b"")
+
+    def read(self, size: int) -> bytes:
+        """The thread reads; it waits for what was not sent yet."""
+        while len(self._unread) < size and (more := self._sent.get()):
+            self._unread += more
+        found, self._unread = self._unread[:size], self._unread[size:]
+        return found
+
+    def _serve(self) -> None:
+        connection = connections.connect(self._database)
+        writer.serve(connection, self, self._answer)
+        connection.close()
+        self._reactor.callFromThread(self._ended)
+
+    def _ended(self) -> None:
+        self.unanswered -= 1
+        self._protocol.processEnded(Failure(ProcessDone(0)))
+
+    def _answer(self, told: bytes) -> None:
+        self._reactor.callFromThread(self._answered, writer.framed(told))
+
+    def _answered(self, framed: bytes) -> None:
+        self.unanswered -= 1
+        self._protocol.outReceived(framed)
 
 
 class ServiceCase(SynchronousTestCase):
@@ -152,7 +207,8 @@ class ServiceCase(SynchronousTestCase):
             busy = any(moved) or due or turned or self._threads_work()
 
     def _threads_work(self) -> bool:
-        return any(workers.busy for s in self._services for workers in workers_of(s))
+        work = any(workers.busy for s in self._services for workers in workers_of(s))
+        return work or any(thread.unanswered for thread in self.reactor.writers)
 
     def until(self, done: Callable[[], object]) -> None:
         """Let everything happen, after which something must be so."""

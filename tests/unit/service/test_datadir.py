@@ -10,7 +10,7 @@ from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
-from agentcom.datadir import DataDir, free_bytes, write_secret
+from agentcom.datadir import LAST_BATCH_S, DataDir, Lock, free_bytes, write_secret
 from agentcom.errors import StartError
 
 HOLDER = """
@@ -134,3 +134,52 @@ class SecretTests(SynchronousTestCase):
         self.assertEqual(self.path.read_text(), "new\n")
         self.assertEqual(stat.S_IMODE(self.path.stat().st_mode), 0o600)
         self.assertEqual(list(self.path.parent.iterdir()), [self.path])
+
+
+HEIR = """
+import subprocess, sys
+from pathlib import Path
+from agentcom.datadir import Lock
+lock = Lock(Path(sys.argv[1]))
+lock.acquire()
+wait = [sys.executable, "-c", "import sys; sys.stdin.read()"]
+subprocess.Popen(wait, pass_fds=[lock.descriptor])
+"""
+
+
+class HeirTests(SynchronousTestCase):
+    """A lock whose holder is gone and has left it to the process that writes its database."""
+
+    def setUp(self) -> None:
+        self.path = Path(self.mktemp())
+        holder = subprocess.Popen(
+            [sys.executable, "-c", HEIR, str(self.path)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        holder.wait()
+        self.addCleanup(holder.communicate)
+        self.holder = holder
+        self.waited: list[float] = []
+
+    def test_waits_for_the_last_batch(self) -> None:
+        """It is waited for until the heir has ended, and then had."""
+
+        def wait(seconds: float) -> None:
+            self.waited.append(seconds)
+            if len(self.waited) == 3:
+                # Ends the heir, and returns when it has ended.
+                self.holder.communicate()
+
+        lock = Lock(self.path, wait)
+        lock.acquire()
+        self.addCleanup(lock.release)
+        self.assertEqual(len(self.waited), 3)
+        self.assertEqual(self.path.read_text(), f"{os.getpid()}\n")
+
+    def test_waits_so_long(self) -> None:
+        """An heir that does not end is waited for ten seconds, and then told of."""
+        error = self.assertRaises(StartError, Lock(self.path, self.waited.append).acquire)
+        self.assertEqual(round(sum(self.waited), 1), LAST_BATCH_S)
+        self.assertIn(f"in use by process {self.holder.pid}", str(error))
+        self.assertIn("it is gone", str(error))

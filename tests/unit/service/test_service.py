@@ -10,7 +10,7 @@ from typing import Any
 
 from agentcom.core.ids import hash_token
 from agentcom.hub import goodbyes
-from agentcom.store.sqlite import connect
+from agentcom.store.connections import connect
 from tests.unit.service.support import ServiceCase
 
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import sqlite3
 import threading
 from typing import Any
 
 from agentcom.config import Config
 from agentcom.service import HubService
-from agentcom.store.sqlite import SqliteTransaction
+from agentcom.store import transaction
 from tests.unit.service.support import ServiceCase
 
 HANGS_S = 5.0
@@ -29,15 +30,15 @@ class StuckStopTests(ServiceCase):
 
     def hang(self) -> None:
         """From now on no commit comes back."""
-        commit = SqliteTransaction.commit
+        commit = transaction.commit
 
-        def hanging(transaction: SqliteTransaction) -> None:
+        def hanging(connection: sqlite3.Connection) -> None:
             self.began.set()
             self.free.wait(HANGS_S)
             self.came_back.set()
-            commit(transaction)
+            commit(connection)
 
-        self.patch(SqliteTransaction, "commit", hanging)
+        self.patch(transaction, "commit", hanging)
 
     def hanging_service(self, drain_s: float) -> HubService:
         """A service that has a commit under way which hangs."""

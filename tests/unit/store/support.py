@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from twisted.internet.defer import Deferred, fail, maybeDeferred
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
+from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
 from agentcom.core.events import TASKS, Draft
@@ -22,9 +25,11 @@ from agentcom.core.retry import Backoff
 from agentcom.core.state import Ending, OnDisconnect, Priority, Status, Task, Terms
 from agentcom.core.tokens import Token
 from agentcom.store import migrate
-from agentcom.store.commit import Batch
+from agentcom.store.commit import Batch, Commit
+from agentcom.store.connections import connect, connect_reader
 from agentcom.store.interface import TaskFilter, Unit
-from agentcom.store.sqlite import SqliteStore, connect
+from agentcom.store.script import commit_here
+from agentcom.store.sqlite import SqliteStore, open_file
 
 NOW = 1_700_000_000_000
 """Unix milliseconds at which a new clock stands."""
@@ -142,8 +147,29 @@ def memory_store(
     _numbers.clear()
     connection = connect(":memory:")
     migrate.upgrade(connection, lambda: "00000000")
+    commit = commit_here(connection, commits)
     return SqliteStore(
-        clock, connection, lambda: connection, commits, reads, give_up, free_bytes, min_free
+        clock, connection, lambda: connection, commit, reads, give_up, free_bytes, min_free
+    )
+
+
+def file_store(
+    clock: IReactorTime,
+    path: Path,
+    epoch: str = "e",
+    *,
+    commits: Callable[[Callable[[], None]], Deferred[Any]] = maybeDeferred,
+    open_reader: Callable[[], sqlite3.Connection] | None = None,
+) -> SqliteStore:
+    """The real store on a file; its readers see what is committed, and nothing else."""
+    connection = open_file(path, lambda: epoch)
+    return SqliteStore(
+        clock,
+        connection,
+        open_reader or (lambda: connect_reader(str(path))),
+        commit_here(connection, commits),
+        maybeDeferred,
+        lambda: None,
     )
 
 
@@ -228,3 +254,23 @@ def unit_of(*ids: str, then: Callable[[], None] | None = None) -> Unit:
     return Unit(
         new=[make_task(i) for i in ids], drafts=[make_draft(task_id=i) for i in ids], then=then
     )
+
+
+def committing(
+    database: FailingTransaction, run: Callable[[Callable[[], None]], Deferred[Any]]
+) -> Commit:
+    """Batches on such a database, as :func:`.script.commit_here` writes them."""
+
+    def undo(failure: Failure) -> Failure:
+        database.rollback()
+        return failure
+
+    def commit(batch: Batch) -> Deferred[None]:
+        try:
+            database.write(batch)
+        except Exception:
+            return fail(undo(Failure()))
+        done: Deferred[Any] = run(database.commit)
+        return done.addErrback(undo)
+
+    return commit

@@ -8,14 +8,13 @@ import sqlite3
 import stat
 from pathlib import Path
 
-from twisted.internet.defer import maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from agentcom.store import migrate
 from agentcom.store.backup import BackupError, Facts, back_up
 from agentcom.store.interface import Unit
-from agentcom.store.sqlite import SqliteStore, connect_reader, open_file
-from tests.unit.store.support import make_clock, make_draft, make_task
+from agentcom.store.sqlite import SqliteStore
+from tests.unit.store.support import file_store, make_clock, make_draft, make_task
 
 
 class FilesCase(SynchronousTestCase):
@@ -35,14 +34,7 @@ class FilesCase(SynchronousTestCase):
 
     def store(self) -> SqliteStore:
         self.clock = make_clock()
-        store = SqliteStore(
-            self.clock,
-            open_file(self.database, lambda: "cafe0001"),
-            lambda: connect_reader(str(self.database)),
-            maybeDeferred,
-            maybeDeferred,
-            lambda: None,
-        )
+        store = file_store(self.clock, self.database, "cafe0001")
         self.addCleanup(store.close)
         return store
 

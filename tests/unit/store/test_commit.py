@@ -5,7 +5,8 @@ Time passes only by ``advance``; the commit runs at once unless it is held.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from functools import partial
 
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
@@ -16,6 +17,7 @@ from agentcom.store.interface import Unit
 from tests.unit.store.support import (
     FailingTransaction,
     Held,
+    committing,
     make_clock,
     make_draft,
     make_task,
@@ -33,16 +35,21 @@ class CommitCase(SynchronousTestCase):
         self.told: list[Batch] = []
         self.given_up = 0
         self.commits = GroupCommit(
-            self.clock, self.database, self.run_work, 10, self._committed, self._give_up
+            self.clock,
+            committing(self.database, self.run_work),
+            10,
+            self._committed,
+            self._give_up,
         )
         self.logged: list[str] = []
         globalLogPublisher.addObserver(self._observe)
         self.addCleanup(globalLogPublisher.removeObserver, self._observe)
 
-    def _committed(self, batch: Batch) -> None:
+    def _committed(self, batch: Batch) -> Iterator[None]:
         self.told.append(batch)
         for unit in batch.units:
             if unit.then is not None:
+                yield
                 unit.then()
 
     def _give_up(self) -> None:
@@ -330,3 +337,47 @@ class FailingTests(CommitCase):
         self.advance(1)
         self.assertEqual(later, ["two"])
         self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
+
+class TellingTests(CommitCase):
+    """Telling of what is committed takes its time, and no turn takes all of it."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.order: list[object] = []
+
+    def slow(self, n: int) -> None:
+        """Units whose answers take 2 ms each."""
+
+        def answer(n: int) -> None:
+            self.order.append(n)
+            self.clock.rightNow += 0.002
+
+        for k in range(n):
+            self.commits.add(unit_of(f"task-{k}", then=partial(answer, k)))
+
+    def test_in_slices(self) -> None:
+        """After 5 ms others have their turn, then the rest is told, in the same order."""
+        self.slow(7)
+        self.clock.callLater(0, self.order.append, "others")
+        self.clock.callLater(0.007, self.order.append, "others again")
+        self.clock.advance(0)
+        expected = [0, 1, 2, "others", 3, 4, 5, "others again", 6]
+        self.assertEqual(self.order, expected)
+
+    def test_batches_in_their_order(self) -> None:
+        """A batch that is committed meanwhile is told of behind the one before it."""
+        self.slow(4)
+        later = unit_of("later", then=lambda: self.order.append("later"))
+        self.clock.callLater(0, self.commits.add, later)
+        self.clock.advance(0)
+        self.assertEqual(self.order, [0, 1, 2, 3, "later"])
+        self.assertFalse(self.commits.busy)
+
+    def test_not_idle_before_all_are_told(self) -> None:
+        """``idle`` waits for answers that wait for their turn."""
+        self.slow(4)
+        self.commits.idle().addCallback(lambda _: self.order.append("idle"))
+        self.clock.callLater(0, lambda: self.order.append(self.commits.busy))
+        self.clock.advance(0)
+        self.assertEqual(self.order, [0, 1, 2, True, 3, "idle"])

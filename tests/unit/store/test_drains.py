@@ -9,8 +9,9 @@ from twisted.trial.unittest import SynchronousTestCase
 from agentcom.core.drain import Drain
 from agentcom.core.events import PRESENCE, Draft
 from agentcom.store import migrate, reads
+from agentcom.store.connections import connect
 from agentcom.store.interface import Unit
-from agentcom.store.sqlite import connect, open_file
+from agentcom.store.sqlite import open_file
 from tests.unit.store.support import NOW, StoreCase
 
 FULL = Drain(by="kim", since=NOW, note="new \u2603", deadline=2**53, drained_at=NOW + 1)

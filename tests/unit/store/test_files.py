@@ -12,10 +12,11 @@ from twisted.internet.defer import maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from agentcom.errors import StartError
+from agentcom.store.connections import connect, connect_reader
 from agentcom.store.interface import Unit
 from agentcom.store.local import insert
-from agentcom.store.sqlite import SqliteStore, connect, connect_reader, open_file
-from tests.unit.store.support import Held, make_clock, make_task, make_token
+from agentcom.store.sqlite import SqliteStore, open_file
+from tests.unit.store.support import Held, file_store, make_clock, make_task, make_token
 
 
 class FileTests(SynchronousTestCase):
@@ -27,14 +28,7 @@ class FileTests(SynchronousTestCase):
         self.clock = make_clock()
 
     def open(self, commits: Any = maybeDeferred) -> SqliteStore:
-        store = SqliteStore(
-            self.clock,
-            open_file(self.path, lambda: "e"),
-            lambda: connect_reader(str(self.path)),
-            commits,
-            maybeDeferred,
-            lambda: None,
-        )
+        store = file_store(self.clock, self.path, commits=commits)
         self.addCleanup(store.close)
         return store
 

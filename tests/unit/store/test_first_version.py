@@ -8,7 +8,6 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from twisted.internet.defer import maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from agentcom.core.matching import NOTHING
@@ -16,9 +15,10 @@ from agentcom.core.state import USUAL, Ending, Status
 from agentcom.errors import StartError
 from agentcom.store import migrate
 from agentcom.store import statements as sql
+from agentcom.store.connections import connect
 from agentcom.store.interface import Old, Unit
-from agentcom.store.sqlite import SqliteStore, connect, connect_reader, open_file
-from tests.unit.store.support import NOW, make_clock, make_task
+from agentcom.store.sqlite import SqliteStore
+from tests.unit.store.support import NOW, file_store, make_clock, make_task
 
 ENDING = '{"kind":"task_complete","agent_id":"worker","generation":1,"answer":"complete"}'
 
@@ -112,14 +112,7 @@ class FirstVersionTests(SynchronousTestCase):
         connection.close()
 
     def open(self) -> SqliteStore:
-        store = SqliteStore(
-            self.clock,
-            open_file(self.path, lambda: "epoch-2"),
-            lambda: connect_reader(str(self.path)),
-            maybeDeferred,
-            maybeDeferred,
-            lambda: None,
-        )
+        store = file_store(self.clock, self.path, "epoch-2")
         self.addCleanup(store.close)
         return store
 
@@ -230,7 +223,7 @@ class FirstVersionTests(SynchronousTestCase):
         """So is one that is killed before its commit."""
         script = (
             "import os, sys; from pathlib import Path;"
-            "from agentcom.store import migrate; from agentcom.store.sqlite import connect;"
+            "from agentcom.store import migrate; from agentcom.store.connections import connect;"
             "path = Path(sys.argv[1]); connection = connect(str(path));"
             "kill = lambda s: s.startswith('COMMIT') and os._exit(9);"
             "connection.set_trace_callback(kill);"

@@ -6,13 +6,11 @@ import sqlite3
 import threading
 from pathlib import Path
 
-from twisted.internet.defer import maybeDeferred
-
 from agentcom.core.matching import NOTHING, LabelRule, needs
 from agentcom.core.state import Priority, Status
+from agentcom.store.connections import connect_reader
 from agentcom.store.interface import Unit, Waiting
-from agentcom.store.sqlite import SqliteStore, connect_reader, open_file
-from tests.unit.store.support import FULL, NOW, StoreCase, make_task, make_token
+from tests.unit.store.support import FULL, NOW, StoreCase, file_store, make_task, make_token
 
 
 class LoadTests(StoreCase):
@@ -78,14 +76,7 @@ class ManyTests(StoreCase):
             self.readers.append(connect_reader(str(path)))
             return self.readers[-1]
 
-        self.store = SqliteStore(
-            self.clock,
-            open_file(path, lambda: "e"),
-            open_reader,
-            maybeDeferred,
-            maybeDeferred,
-            lambda: None,
-        )
+        self.store = file_store(self.clock, path, open_reader=open_reader)
         self.addCleanup(self.store.close)
         kinds = [NOTHING, needs(["gpu"], ()), needs(["git"], [LabelRule("os", "exists")])]
         new = [
@@ -151,14 +142,7 @@ class FetchTests(StoreCase):
             opened.append(threading.get_ident())
             return connect_reader(str(path))
 
-        store = SqliteStore(
-            self.clock,
-            open_file(path, lambda: "e"),
-            open_reader,
-            self.commits,
-            maybeDeferred,
-            lambda: None,
-        )
+        store = file_store(self.clock, path, commits=self.commits, open_reader=open_reader)
         self.addCleanup(store.close)
         store.commit(Unit(new=[make_task("t")]))
         self.clock.advance(0)

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from twisted.internet.defer import maybeDeferred
 from twisted.trial.unittest import SynchronousTestCase
 
 from agentcom.core.ids import hash_token
 from agentcom.core.tokens import ADMIN
 from agentcom.errors import StartError
+from agentcom.store.connections import connect
 from agentcom.store.interface import Unit
 from agentcom.store.local import create_admin_token
-from agentcom.store.sqlite import SqliteStore, connect, connect_reader, open_file
+from agentcom.store.sqlite import SqliteStore
 from agentcom.testing import MemoryHub
-from tests.unit.store.support import make_clock, make_task
+from tests.unit.store.support import file_store, make_clock, make_task
 
 NOW = 1_700_000_000_000
 
@@ -28,14 +28,7 @@ class LocalTokenTests(SynchronousTestCase):
         self.path = self.folder / "agentcom.db"
 
     def store(self, clock: object = None) -> SqliteStore:
-        store = SqliteStore(
-            clock or make_clock(),  # type: ignore[arg-type]
-            open_file(self.path, lambda: "e"),
-            lambda: connect_reader(str(self.path)),
-            maybeDeferred,
-            maybeDeferred,
-            lambda: None,
-        )
+        store = file_store(clock or make_clock(), self.path)  # type: ignore[arg-type]
         self.addCleanup(store.close)
         return store
 

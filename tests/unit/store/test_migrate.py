@@ -17,7 +17,8 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from agentcom.errors import StartError
 from agentcom.store import migrate, schema
-from agentcom.store.sqlite import connect, open_file
+from agentcom.store.connections import connect
+from agentcom.store.sqlite import open_file
 
 BREAKS = '''
 """A revision that fails in its middle."""

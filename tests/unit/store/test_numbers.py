@@ -6,7 +6,6 @@ import itertools
 from pathlib import Path
 
 import msgspec
-from twisted.internet.defer import maybeDeferred
 
 from agentcom.core.changes import Assign
 from agentcom.core.events import PRESENCE, TASK_DELETED, TASKS, Draft, Event
@@ -14,8 +13,7 @@ from agentcom.core.state import Status
 from agentcom.core.task import apply, submitted
 from agentcom.store.commit import Batch
 from agentcom.store.interface import Old, Unit
-from agentcom.store.sqlite import SqliteStore, connect_reader, open_file
-from tests.unit.store.support import NOW, StoreCase, make_draft, make_task
+from tests.unit.store.support import NOW, StoreCase, file_store, make_draft, make_task
 
 
 class NumberingTests(StoreCase):
@@ -28,14 +26,7 @@ class NumberingTests(StoreCase):
 
     def restart(self) -> None:
         """As after a stop or a crash: the file is all that is left."""
-        self.store = SqliteStore(
-            self.clock,
-            open_file(self.path, lambda: "e"),
-            lambda: connect_reader(str(self.path)),
-            maybeDeferred,
-            maybeDeferred,
-            lambda: None,
-        )
+        self.store = file_store(self.clock, self.path)
         self.addCleanup(self.store.close)
 
     def add(self, status: Status = Status.DEAD_LETTER) -> int:

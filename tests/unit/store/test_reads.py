@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import maybeDeferred
 
 from agentcom.core.events import PRESENCE, TASKS, Draft, Event, payload
 from agentcom.core.matching import NOTHING, Needs
@@ -15,9 +14,8 @@ from agentcom.core.state import USUAL, Priority, Status, Task, Terms
 from agentcom.store import rows
 from agentcom.store import statements as sql
 from agentcom.store.interface import PAGE_BYTES, TaskFilter, Unit, event_weight
-from agentcom.store.sqlite import SqliteStore, connect_reader, open_file
 from agentcom.store.statements import KEYS
-from tests.unit.store.support import FULL, NOW, Held, StoreCase, make_draft, make_task
+from tests.unit.store.support import FULL, NOW, Held, StoreCase, file_store, make_draft, make_task
 
 
 class ReadingTests(StoreCase):
@@ -221,16 +219,8 @@ class ReadingTests(StoreCase):
     def test_reads_see_only_what_is_committed(self) -> None:
         """While a commit is under way, readers of a file do not see its tasks."""
         path = Path(self.mktemp())
-        writer = open_file(path, lambda: "e")
         held = Held()
-        store = SqliteStore(
-            self.clock,
-            writer,
-            lambda: connect_reader(str(path)),
-            held,
-            maybeDeferred,
-            lambda: None,
-        )
+        store = file_store(self.clock, path, commits=held)
         self.addCleanup(store.close)
         held.holding = True
         store.commit(Unit(new=[make_task("t")]))

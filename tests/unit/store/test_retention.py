@@ -6,13 +6,12 @@ import random
 from pathlib import Path
 
 import msgspec
-from twisted.internet.defer import maybeDeferred
 
 from agentcom.core.events import PRESENCE, TASK_DELETED, Draft
 from agentcom.core.state import ENDED, Status, Task
+from agentcom.store.connections import connect_reader
 from agentcom.store.interface import Old, Unit
-from agentcom.store.sqlite import SqliteStore, connect_reader, open_file
-from tests.unit.store.support import NOW, StoreCase, make_draft, make_task, memory_store
+from tests.unit.store.support import NOW, StoreCase, file_store, make_draft, make_task, memory_store
 
 CUTOFF = NOW + 1_000
 """What ended before this is old."""
@@ -263,14 +262,7 @@ class SnapshotTests(RetentionCase):
                 self.put(Unit(happened, drafts=[make_draft(task_id="a")]))
 
         reader = connect_reader(str(path))
-        self.store = SqliteStore(
-            self.clock,
-            open_file(path, lambda: "e"),
-            lambda: reader,
-            maybeDeferred,
-            maybeDeferred,
-            lambda: None,
-        )
+        self.store = file_store(self.clock, path, open_reader=lambda: reader)
         self.addCleanup(self.store.close)
         self.put(Unit(new=[dead], drafts=[make_draft(task_id="a")]))
         reader.set_trace_callback(retry)

@@ -8,8 +8,9 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from agentcom.core.session import BrowserSession
 from agentcom.store import migrate, reads
+from agentcom.store.connections import connect
 from agentcom.store.interface import Unit
-from agentcom.store.sqlite import connect, open_file
+from agentcom.store.sqlite import open_file
 from tests.unit.store.support import NOW, StoreCase
 
 A = BrowserSession("a" * 64, "1" * 64, NOW + 1, NOW + 9)

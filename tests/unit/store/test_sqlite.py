@@ -6,15 +6,15 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from twisted.internet.defer import maybeDeferred
 
 from agentcom.core.state import Status, Task
-from agentcom.store import sqlite
+from agentcom.store import script
+from agentcom.store.commit import Batch
 from agentcom.store.interface import Unit
-from agentcom.store.sqlite import SqliteStore, connect_reader, open_file
 from tests.unit.store.support import (
     NOW,
     StoreCase,
+    file_store,
     make_draft,
     make_task,
     make_token,
@@ -29,14 +29,7 @@ class WritingTests(StoreCase):
         """A store that is opened again numbers on from where it ended, in the same epoch."""
         path = Path(self.mktemp())
         for expected in (2, 4):
-            store = SqliteStore(
-                self.clock,
-                open_file(path, lambda: "epoch-1"),
-                lambda: connect_reader(str(path)),
-                maybeDeferred,
-                maybeDeferred,
-                lambda: None,
-            )
+            store = file_store(self.clock, path, "epoch-1")
             store.commit(Unit(drafts=[make_draft(), make_draft()]))
             self.settle()
             loaded = store.load()
@@ -77,11 +70,13 @@ class WritingTests(StoreCase):
 
     def test_the_agent_of_many(self) -> None:
         """What is known of the agents of tasks has a bound, and nothing rests on it."""
-        self.patch(sqlite, "KNOWN_AGENTS", 2)
-        tasks = [make_task(f"t{n}", agent_id="v") for n in range(6)]
-        for task in tasks:
-            self.put(Unit(new=[task]))
-            self.assertLessEqual(len(self.store._commits._database._agents), 3)  # type: ignore[attr-defined]  # the real one
+        self.patch(script, "KNOWN_AGENTS", 2)
+        one = script.Script()
+        for n in range(6):
+            new = Unit(new=[make_task(f"t{n}", agent_id="v")])
+            self.put(new)
+            one.of(Batch([new], 0))
+            self.assertLessEqual(len(one._agents), 3)
         for n in range(6):
             self.put(Unit([make_task(f"t{n}", agent_id="w")]))
             self.assertEqual(self.task(f"t{n}"), make_task(f"t{n}", agent_id="w"))

@@ -1,0 +1,155 @@
+"""The hub's side of the process that writes, with a process that the test plays."""
+
+from __future__ import annotations
+
+import marshal
+from pathlib import Path
+from typing import Any
+
+from twisted.internet.error import ProcessTerminated
+from twisted.logger import globalLogPublisher
+from twisted.python.failure import Failure
+from twisted.trial.unittest import SynchronousTestCase
+
+from agentcom.store.commit import Batch
+from agentcom.store.interface import Unit
+from agentcom.store.script import Script
+from agentcom.store.writer import SIZE_BYTES, framed
+from agentcom.store.writing import MOST_ERRORS, Writer, WriterFailed
+from tests.unit.store.support import make_draft, make_task
+
+
+class Process:
+    """A reactor that starts one process, and the process.
+
+    :ivar sent: what came to its standard input.
+    """
+
+    pid = 77
+
+    def __init__(self) -> None:
+        self.sent: list[bytes] = []
+        self.closed = 0
+
+    def spawnProcess(self, protocol: Any, path: str, args: list[str], **given: Any) -> Process:
+        self.args, self.given = args, given
+        return self
+
+    def writeToChild(self, child: int, data: bytes) -> None:
+        self.sent.append(data)
+
+    def closeStdin(self) -> None:
+        self.closed += 1
+
+
+def batch(n: int = 1) -> Batch:
+    """A batch of one new task."""
+    return Batch([Unit(new=[make_task(f"t{n}", number=n)], drafts=[make_draft()])], n)
+
+
+class WriterCase(SynchronousTestCase):
+    """A writer whose process the test plays."""
+
+    def setUp(self) -> None:
+        self.ended: list[str] = []
+        self.process = Process()
+        self.writer = Writer(self.ended.append)
+        self.writer.start(self.process, Path("x.db"), [5, 9])
+
+    def died(self) -> None:
+        """The process is no more."""
+        self.writer.processEnded(Failure(ProcessTerminated(signal=9)))
+
+
+class WriterTests(WriterCase):
+    """Batches out, answers in."""
+
+    def test_started(self) -> None:
+        """The process has the database, three pipes, and the locks that it shares."""
+        self.assertEqual(self.process.args[-1], "x.db")
+        fds = {0: "w", 1: "r", 2: "r", 3: 5, 4: 9}
+        self.assertEqual(self.process.given["childFDs"], fds)
+        self.assertEqual(self.writer.pid, 77)
+
+    def test_committed(self) -> None:
+        """A batch goes out as its statements, and is done when the process says so."""
+        done = self.writer.commit(batch())
+        (sent,) = self.process.sent
+        self.assertEqual(marshal.loads(sent[SIZE_BYTES:]), Script().of(batch()))
+        self.assertNoResult(done)
+        self.writer.outReceived(framed(b""))
+        self.assertIsNone(self.successResultOf(done))
+
+    def test_failed(self) -> None:
+        """What the process says of a batch that failed is the reason of the failure."""
+        done = self.writer.commit(batch())
+        self.writer.outReceived(framed("the disk is full é".encode()))
+        self.assertEqual(str(self.failureResultOf(done, WriterFailed).value), "the disk is full é")
+
+    def test_answers_in_pieces(self) -> None:
+        """An answer counts when it is whole, however the pipe has cut it."""
+        for said in (b"", b"no"):
+            answer = framed(said)
+            for cut in range(1, len(answer)):
+                done = self.writer.commit(batch(cut))
+                self.writer.outReceived(answer[:cut])
+                self.assertNoResult(done)
+                self.writer.outReceived(answer[cut:])
+                if said:
+                    self.failureResultOf(done, WriterFailed)
+                else:
+                    self.successResultOf(done)
+
+    def test_after_a_failure_nothing_is_taken_for_known(self) -> None:
+        """A batch that is tried again has the same statements, the task's agent among them."""
+        changed = Batch([Unit(tasks=[make_task("t", number=3, agent_id="w")])], 0)
+        self.writer.commit(changed).addErrback(lambda _: None)
+        self.writer.outReceived(framed(b"no"))
+        self.writer.commit(changed)
+        first, again = self.process.sent
+        self.assertEqual(first, again)
+        self.writer.outReceived(framed(b""))
+        self.writer.commit(changed)
+        self.assertNotEqual(self.process.sent[-1], first)
+
+    def test_what_cannot_be_sent(self) -> None:
+        """A value that cannot go over the pipe fails its batch, and sends nothing."""
+        broken = Batch([Unit(new=[make_task("t", number=1, description=object())])], 0)
+        self.failureResultOf(self.writer.commit(broken), ValueError)
+        self.assertEqual(self.process.sent, [])
+
+
+class EndTests(WriterCase):
+    """How it comes to an end."""
+
+    def test_stop(self) -> None:
+        """A stop closes the pipe, and is over when the process is; asked twice, the same."""
+        stopped = self.writer.stop()
+        self.assertIs(self.writer.stop(), stopped)
+        self.assertEqual(self.process.closed, 1)
+        self.assertNoResult(stopped)
+        self.died()
+        self.assertIsNone(self.successResultOf(stopped))
+        self.assertEqual(self.ended, [])
+
+    def test_dies(self) -> None:
+        """A process that ends by itself is told of, and nothing is committed any more."""
+        done = self.writer.commit(batch())
+        self.died()
+        self.assertEqual(len(self.ended), 1)
+        self.assertIn("signal 9", self.ended[0])
+        # Whether this one is on disk nobody knows: it is neither done nor failed.
+        self.assertNoResult(done)
+        self.failureResultOf(self.writer.commit(batch(2)), WriterFailed)
+        self.assertIsNone(self.successResultOf(self.writer.stop()))
+
+    def test_last_words(self) -> None:
+        """What it complained of is logged when it has ended, up to a bound."""
+        lines: list[dict[str, Any]] = []
+        globalLogPublisher.addObserver(lines.append)
+        self.addCleanup(globalLogPublisher.removeObserver, lines.append)
+        self.writer.errReceived(b"x" * (MOST_ERRORS - 1))
+        self.writer.errReceived(b"yz")
+        self.died()
+        (said,) = [line["said"] for line in lines if "said" in line]
+        self.assertEqual(said, "x" * (MOST_ERRORS - 1) + "y")
