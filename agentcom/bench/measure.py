@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import resource
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from time import perf_counter, process_time, sleep
 
@@ -33,8 +34,27 @@ def spread(seconds: Sequence[float]) -> dict[str, float] | None:
     }
 
 
+def family(pid: int) -> list[int]:
+    """A process and those that it has started: a hub has one that writes its database.
+
+    Of the one that measures only itself: what it has started is measured by its own number.
+    """
+    if pid == os.getpid():
+        return [pid]
+    found: list[int] = []
+    for thread in Path(f"/proc/{pid}/task").glob("*"):
+        with suppress(OSError):
+            found += map(int, (thread / "children").read_text().split())
+    return [pid, *found]
+
+
 def cpu_seconds(pid: int) -> float | None:
-    """User and system time that a process and all its threads have used."""
+    """User and system time that a process, all its threads and its :func:`family` have used."""
+    used = [_cpu_seconds(one) for one in family(pid)]
+    return None if used[0] is None else sum(one for one in used if one is not None)
+
+
+def _cpu_seconds(pid: int) -> float | None:
     try:
         text = Path(f"/proc/{pid}/stat").read_text()
     except OSError:
@@ -121,15 +141,20 @@ def wait_until_idle(limit: float) -> bool:
 
 
 def resident_mib(pid: int | None) -> float | None:
-    """Memory of a process that is in RAM now."""
+    """Memory of a process and its :func:`family` that is in RAM now."""
     if pid is None:
         return None
+    found = [_resident_mib(one) for one in family(pid)]
+    return None if found[0] is None else round(sum(mib for mib in found if mib is not None), 1)
+
+
+def _resident_mib(pid: int) -> float | None:
     try:
         lines = Path(f"/proc/{pid}/status").read_text().splitlines()
     except OSError:
         return None
     kib = [int(line.split()[1]) for line in lines if line.startswith("VmRSS:")]
-    return round(kib[0] / 1024, 1) if kib else None
+    return kib[0] / 1024 if kib else None
 
 
 def file_system(path: Path) -> str:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 from twisted.trial.unittest import SynchronousTestCase
 
 from agentcom.bench import given
-from agentcom.bench.measure import Drops, Shares, packet_drops, percentile, resident_mib, spread
+from agentcom.bench.measure import (
+    Drops,
+    Shares,
+    family,
+    packet_drops,
+    percentile,
+    resident_mib,
+    spread,
+)
 from agentcom.bench.storm import generator, judged
 
 TABLE = """  sl  local_address rem_address   st tx_queue rx_queue tr tm->when retrnsmt   uid  timeout inode
@@ -32,6 +42,24 @@ class MeasureTests(SynchronousTestCase):
         self.assertIsNone(used["server"])
         self.assertIsNone(used["others"])
         self.assertIsNone(resident_mib(None))
+
+    def test_family(self) -> None:
+        """A process is measured with those that it started; the one that measures, alone."""
+        child = "import subprocess, sys; subprocess.run([sys.executable, '-c', 'input()'])"
+        with subprocess.Popen(
+            [sys.executable, "-c", child], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL
+        ) as process:
+            while len(family(process.pid)) < 2:
+                self.assertIsNone(process.poll())
+            first, second = family(process.pid)
+            self.assertEqual(first, process.pid)
+            alone = resident_mib(second)
+            assert alone is not None
+            both = resident_mib(process.pid)
+            assert both is not None
+            self.assertGreater(both, alone)
+            self.assertEqual(family(os.getpid()), [os.getpid()])
+            process.communicate(b"\n")
 
     def test_dropped(self) -> None:
         """What the kernel dropped is summed up over its processors, in its own notation."""
