@@ -63,6 +63,7 @@ class Assembly:
     :param wall: see :class:`.hub.hub.Hub`.
     :param open_files: how many connections the process may have.
     :param audited: takes the lines of the audit log.
+    :param writer_pid: of the process that writes the database, where there is one.
     :ivar site: serves WebSocket and HTTP on whatever it is made to listen on.
     """
 
@@ -75,6 +76,7 @@ class Assembly:
         wall: Callable[[], float] | None = None,
         open_files: int = OPEN_FILES,
         audited: Callable[[bytes], None] = lambda _: None,
+        writer_pid: int | None = None,
     ) -> None:
         agents: Roster = {}
         settings = Settings(
@@ -120,7 +122,7 @@ class Assembly:
             LineNumbers(self.hub, self._connections, self.factory.watchers.open_streams),
             WorkNumbers(self.hub, self.measures),
             requests,
-            MachineNumbers(self.hub, self.measures, DiskUse(config.database)),
+            MachineNumbers(self.hub, self.measures, DiskUse(config.database), writer_pid),
         )
         access = AccessLog(clock, self.addresses.client_address, config.log_requests)
         self.api = Api(

@@ -99,6 +99,7 @@ class HubService(Service):
                 self._wall,
                 room(self.config.max_connections, self.log),
                 self._disk.audit.write,
+                self._disk.writer.pid,
             )
             self._listen(parts.site)
         except StartError as e:

@@ -11,6 +11,7 @@ from prometheus_client.registry import Collector
 from agentcom import __version__
 from agentcom.diskuse import DiskUse
 from agentcom.http.families import about, count, gauge, gauges_by, histogram
+from agentcom.http.processmetrics import used
 from agentcom.hub.hub import Hub
 from agentcom.hub.measures import Measures
 
@@ -19,9 +20,13 @@ TURN_WINDOWS_S = (5, 15, 60)
 
 
 class MachineNumbers(Collector):
-    """Reads one hub and what it runs on."""
+    """Reads one hub and what it runs on.
 
-    def __init__(self, hub: Hub, measures: Measures, disk: DiskUse) -> None:
+    :param writer_pid: of the process that writes the database, where there is one.
+    """
+
+    def __init__(self, hub: Hub, measures: Measures, disk: DiskUse, writer_pid: int | None) -> None:
+        self._writer_pid = writer_pid
         self._hub = hub
         self._measures = measures
         self._disk = disk
@@ -30,6 +35,7 @@ class MachineNumbers(Collector):
         """All of it."""
         yield from self._of_hub()
         yield from self._of_store()
+        yield from self._of_writer()
         yield from self._of_disk()
         yield from self._of_reactor()
 
@@ -108,6 +114,15 @@ class MachineNumbers(Collector):
             "Commits that failed and were tried again.",
             store.measures.failures,
         )
+
+    def _of_writer(self) -> Iterator[Metric]:
+        resident, cpu_s = used(self._writer_pid) or (0.0, 0.0)
+        yield gauge(
+            "writer_resident_memory_bytes",
+            "Memory of the process that writes the database, 0 where that is not known.",
+            resident,
+        )
+        yield count("writer_cpu_seconds", "Processor time that it has used.", cpu_s)
 
     def _of_disk(self) -> Iterator[Metric]:
         yield gauge("disk_free_bytes", "Free disk space at the database.", self._disk.free())

@@ -29,32 +29,55 @@ class ProcessNumbers(Collector):
             return
 
 
-def _of_process() -> Iterator[Metric]:
+def used(pid: int | None) -> tuple[float, float] | None:
+    """What another process uses: bytes of memory in RAM, and so far seconds of a processor.
+
+    :returns: ``None`` where that is not known.
+    """
+    try:
+        parts = _stat(Path(f"/proc/{pid}"))
+    except OSError:
+        return None
+    return _resident(parts), _cpu_s(parts)
+
+
+def _stat(process: Path) -> list[bytes]:
     # What comes before the last parenthesis is a name, and may have anything in it.
-    parts = (SELF / "stat").read_bytes().rpartition(b")")[2].split()
+    return (process / "stat").read_bytes().rpartition(b")")[2].split()
+
+
+def _resident(parts: list[bytes]) -> float:
+    return float(parts[21]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def _cpu_s(parts: list[bytes]) -> float:
+    return (float(parts[11]) + float(parts[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _of_process() -> Iterator[Metric]:
+    parts = _stat(SELF)
     booted = next(
         float(line.split()[1])
         for line in Path("/proc/stat").read_bytes().splitlines()
         if line.startswith(b"btime ")
     )
-    tick = 1 / os.sysconf("SC_CLK_TCK")
     yield GaugeMetricFamily(
         "process_virtual_memory_bytes", "Virtual memory size in bytes.", float(parts[20])
     )
     yield GaugeMetricFamily(
         "process_resident_memory_bytes",
         "Resident memory size in bytes.",
-        float(parts[21]) * os.sysconf("SC_PAGE_SIZE"),
+        _resident(parts),
     )
     yield GaugeMetricFamily(
         "process_start_time_seconds",
         "Start time of the process since unix epoch in seconds.",
-        booted + float(parts[19]) * tick,
+        booted + float(parts[19]) / os.sysconf("SC_CLK_TCK"),
     )
     yield CounterMetricFamily(
         "process_cpu_seconds_total",
         "Total user and system CPU time spent in seconds.",
-        (float(parts[11]) + float(parts[12])) * tick,
+        _cpu_s(parts),
     )
 
 

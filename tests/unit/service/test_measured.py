@@ -19,6 +19,9 @@ class MeasuredTests(ServiceCase):
         self.assertGreater(found["agentcom_database_wal_bytes"], 0)
         self.assertGreater(found["agentcom_disk_free_bytes"], 0)
         self.assertAlmostEqual(found["agentcom_event_loop_lag_max_seconds"], 2)
+        # The process that writes is a thread of this one here.
+        self.assertGreater(found["agentcom_writer_resident_memory_bytes"], 10_000_000)
+        self.assertGreater(found["agentcom_writer_cpu_seconds_total"], 0)
         self.stop(service)
         assert service.parts is not None
         looks = service.parts.measures.lag.seconds
