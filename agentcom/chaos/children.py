@@ -84,6 +84,19 @@ class Child(ProcessProtocol):
         self.signal(signal.SIGKILL)
         await self.ended()
 
+    async def orphan(self) -> None:
+        """Kill those that it has started, which it must not survive.
+
+        Where the system does not tell who they are (no ``/proc``), it is killed itself.
+        """
+        self.wanted = True
+        pid = self.transport.pid
+        with suppress(OSError):
+            for started in Path(f"/proc/{pid}/task/{pid}/children").read_text().split():
+                os.kill(int(started), signal.SIGKILL)
+                await self.ended()
+        await self.kill()
+
     async def stop(self, clock: Any, limit_s: float) -> bool:
         """Ask it to end; kill it if it has not after so many seconds.
 

@@ -73,12 +73,13 @@ class HubProcess:
         """
         await self._turns.run(lambda: Deferred.fromCoroutine(self._start()))
 
-    async def kill(self, down_s: float) -> None:
+    async def kill(self, down_s: float, *, writer: bool = False) -> None:
         """``kill -9``, and a start so many seconds later.
 
+        :param writer: of the process that writes its database, with which it must end.
         :raises NoHub: it is not ready in time.
         """
-        await self._turns.run(lambda: Deferred.fromCoroutine(self._kill(down_s)))
+        await self._turns.run(lambda: Deferred.fromCoroutine(self._kill(down_s, writer)))
 
     async def stop(self) -> str | None:
         """Stop it in good order; what was wrong with that."""
@@ -160,10 +161,10 @@ class HubProcess:
         child.wanted = False
         self._up = True
 
-    async def _kill(self, down_s: float) -> None:
+    async def _kill(self, down_s: float, writer: bool) -> None:
         self._up = False
         self._due = self._reactor.seconds() + down_s + START_S
         if self._child is not None:
-            await self._child.kill()
+            await (self._child.orphan() if writer else self._child.kill())
         await deferLater(self._reactor, down_s, lambda: None)
         await self._start()

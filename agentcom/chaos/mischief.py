@@ -51,9 +51,9 @@ class Mischief:
         :raises NoHub: the hub does not start again.
         """
         await self._pace.until(step.at_s)
-        if step.what is What.KILL_HUB:
+        if step.what in (What.KILL_HUB, What.KILL_WRITER):
             self._done(step, None)
-            await self._hub.kill(step.for_s)
+            await self._hub.kill(step.for_s, writer=step.what is What.KILL_WRITER)
             return
         until = self._reactor.seconds() + LOOK_LIMIT_S
         while self._reactor.seconds() < until:

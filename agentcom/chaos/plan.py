@@ -51,6 +51,7 @@ class What(StrEnum):
     """What is done to whom."""
 
     KILL_HUB = "kill-hub"
+    KILL_WRITER = "kill-writer"
     KILL_AGENT = "kill-agent"
     FREEZE = "freeze"
     CLOSE = "close"
@@ -74,6 +75,7 @@ CUTS = (
 
 LASTS_S: dict[What, tuple[float, float]] = {
     What.KILL_HUB: (0.0, 1.5),
+    What.KILL_WRITER: (0.0, 1.5),
     What.KILL_AGENT: (0.5, 4.0),
     What.FREEZE: (1.0, 7.0),
     What.STALL: (0.5, 6.0),
@@ -89,6 +91,7 @@ class Size(msgspec.Struct, frozen=True, kw_only=True):
     tasks: int = 200
     agents: int = 8
     kill_hub: int = 3
+    kill_writer: int = 1
     cut: int = 30
     kill_agent: int = 10
     freeze: int = 5
@@ -187,13 +190,14 @@ def _members(size: Size) -> Iterator[Member]:
 
 def _span_s(size: Size, members: list[Member]) -> float:
     slots = sum(member.slots for member in members)
+    downs = size.kill_hub + size.kill_writer
     return round(
         max(
             5.0,
             0.5 * size.cut,
             1.0 * (size.kill_agent + size.freeze),
             # While there is no hub nothing new is begun.
-            LEISURE * size.tasks * MEAN_WORK_S / slots + DOWN_S * size.kill_hub,
+            LEISURE * size.tasks * MEAN_WORK_S / slots + DOWN_S * downs,
         ),
         3,
     )
@@ -207,6 +211,7 @@ def _steps(size: Size, members: list[Member], span_s: float) -> Iterator[Step]:
 
     draws: list[tuple[int, str, Callable[[Random], tuple[What, str | None]]]] = [
         (size.kill_hub, "hub", lambda chance: (What.KILL_HUB, None)),
+        (size.kill_writer, "writer", lambda chance: (What.KILL_WRITER, None)),
         (size.kill_agent, "kill", lambda chance: (What.KILL_AGENT, chance.choice(names))),
         (size.freeze, "freeze", lambda chance: (What.FREEZE, chance.choice(names))),
         (size.cut, "cut", cut),

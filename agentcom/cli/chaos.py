@@ -30,6 +30,13 @@ MOST_SEED = 2**53
     "--kill-hub", type=Count(0, 1_000), default=3, show_default=True, help="kill -9 of the hub."
 )
 @click.option(
+    "--kill-writer",
+    type=Count(0, 1_000),
+    default=1,
+    show_default=True,
+    help="kill -9 of the process that writes the hub's database.",
+)
+@click.option(
     "--cut",
     type=Count(0, 10_000),
     default=30,
@@ -138,8 +145,8 @@ async def _run(
     size = plan.size
     _say(
         f"seed {size.seed}: {size.tasks} tasks, {size.agents} agents, {size.kill_hub} kills of the "
-        f"hub, {size.cut} cuts, {size.kill_agent} kills and {size.freeze} freezes of agents, "
-        f"within {plan.span_s:.0f} s"
+        f"hub and {size.kill_writer} of its writer, {size.cut} cuts, {size.kill_agent} kills and "
+        f"{size.freeze} freezes of agents, within {plan.span_s:.0f} s"
     )
     try:
         file = path.open("wb")

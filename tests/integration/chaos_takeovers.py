@@ -45,7 +45,9 @@ def plan() -> Plan:
         )
         for number in range(TASKS)
     ]
-    size = Size(tasks=TASKS, agents=AGENTS, kill_hub=0, cut=RESETS, kill_agent=0, freeze=0)
+    size = Size(
+        tasks=TASKS, agents=AGENTS, kill_hub=0, kill_writer=0, cut=RESETS, kill_agent=0, freeze=0
+    )
     return Plan(size, 6.0, members, steps, works)
 
 

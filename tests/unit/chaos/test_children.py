@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 import signal
 import sqlite3
+import subprocess
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ class Process:
         self.command = command
         self.env = env
         self.home = home
+        self.pid = 0
         self.signals: list[int] = []
         self.stubborn = False
 
@@ -140,6 +142,27 @@ class ChildTests(ProcessesTestCase):
         self.reactor.advance(0.2)
         self.assertFalse(self.successResultOf(stopping))
         self.assertEqual(self.newest.signals, [signal.SIGTERM, signal.SIGKILL])
+
+    def test_orphan(self) -> None:
+        """Those that it has started are killed, and that it ends by itself then is no trouble."""
+        child = self.child()
+        with subprocess.Popen(["sh", "-c", "sleep 60; exit 7"]) as process:
+            started = Path(f"/proc/{process.pid}/task/{process.pid}/children")
+            while not started.read_text():
+                self.assertIsNone(process.poll())
+            self.newest.pid = process.pid
+            orphaned = start(child.orphan())
+            self.assertEqual(process.wait(), 7)
+        self.assertNoResult(orphaned)
+        self.newest.end(1)
+        self.successResultOf(orphaned)
+        self.assertEqual((self.newest.signals, self.troubles), ([], []))
+
+    def test_no_orphan(self) -> None:
+        """One that has started nothing is killed itself."""
+        child = self.child()
+        self.successResultOf(start(child.orphan()))
+        self.assertEqual(self.newest.signals, [signal.SIGKILL])
 
     def test_end_all(self) -> None:
         """All that still run are killed, and nothing else is signalled."""

@@ -87,13 +87,14 @@ class RunTests(CommandTestCase):
     def test_options(self) -> None:
         """What was asked for is what the plan is drawn from."""
         self.invoke("chaos", "--tasks", "7", "--agents", "3", "--kill-hub", "1", "--cut", "2",
-                    "--kill-agent", "4", "--stop", "5", "--seed", "6", "--limit", "3m")  # fmt: skip
+                    "--kill-writer", "8", "--kill-agent", "4", "--stop", "5", "--seed", "6",
+                    "--limit", "3m")  # fmt: skip
         size = self.plans[0].size
         self.assertEqual(
             (size.tasks, size.agents, size.kill_hub, size.cut, size.kill_agent, size.freeze),
             (7, 3, 1, 2, 4, 5),
         )
-        self.assertEqual((size.seed, self.limit), (6, 180.0))
+        self.assertEqual((size.kill_writer, size.seed, self.limit), (8, 6, 180.0))
 
     def test_any_seed(self) -> None:
         """A seed that was not given is drawn, and told."""

@@ -34,13 +34,14 @@ class PlanTests(SynchronousTestCase):
 
     def test_counts(self) -> None:
         """There is as much of everything as was asked for, within the span."""
-        size = Size(tasks=30, agents=5, kill_hub=2, cut=40, kill_agent=4, freeze=3)
+        size = Size(tasks=30, agents=5, kill_hub=2, kill_writer=1, cut=40, kill_agent=4, freeze=3)
         plan = draw(size)
         done = Counter(step.what for step in plan.steps)
         self.assertEqual(len(plan.works), 30)
         self.assertEqual(len({work.key for work in plan.works}), 30)
         self.assertEqual(len(plan.members), 5)
         self.assertEqual(done[What.KILL_HUB], 2)
+        self.assertEqual(done[What.KILL_WRITER], 1)
         self.assertEqual(done[What.KILL_AGENT], 4)
         self.assertEqual(done[What.FREEZE], 3)
         self.assertEqual(sum(done[cut] for cut in CUTS), 40)
@@ -50,7 +51,9 @@ class PlanTests(SynchronousTestCase):
 
     def test_nothing_at_all(self) -> None:
         """A run without any disturbance is a plan, too."""
-        plan = draw(Size(tasks=1, agents=1, kill_hub=0, cut=0, kill_agent=0, freeze=0))
+        plan = draw(
+            Size(tasks=1, agents=1, kill_hub=0, kill_writer=0, cut=0, kill_agent=0, freeze=0)
+        )
         self.assertEqual(plan.steps, [])
         self.assertEqual(plan.members[0].kind, Kind.SIDECAR)
 
