@@ -45,6 +45,9 @@ POLL_S = 0.05
 AGENTS_CLOSE_S = 2.0
 """Seconds that agents have to answer the close frame of a stopping hub."""
 
+WRITER_ENDS_S = 2.0
+"""Seconds that the process that writes has to end once all is written; it ends in any case."""
+
 
 class HubService(Service):
     """One hub, from its data directory to its ports.
@@ -176,7 +179,11 @@ class HubService(Service):
         await self._until(lambda: bool(idle.called), ends)
         # One more turn, so that what was written reaches the sockets.
         await deferLater(self._reactor, POLL_S, lambda: None)
-        if idle.called and await self._written(ends):
+        if idle.called:
+            # All is on disk: what comes now needs no part of the time for that.
+            writer = self._disk.writer.stop() if self._disk is not None else idle
+            now = self._reactor.seconds()
+            await self._until(lambda: bool(writer.called), now + WRITER_ENDS_S)
             self._close()
         else:
             # A disk that is stuck would hold up whoever closes it: the process
@@ -184,14 +191,6 @@ class HubService(Service):
             self.log.error("stopped before everything was on disk: the drain limit is over")
             self._unclean()
         self.log.info("stopped")
-
-    async def _written(self, end: float) -> bool:
-        """End the process that writes; whether it has ended by a time."""
-        if self._disk is None:
-            return True
-        ended = self._disk.writer.stop()
-        await self._until(lambda: bool(ended.called), end)
-        return bool(ended.called)
 
     async def _until(self, done: Callable[[], bool], end: float) -> None:
         """Wait for something, until a time of the reactor's clock at the most."""

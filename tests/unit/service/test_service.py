@@ -219,6 +219,15 @@ class StopTests(ServiceCase):
         self.started()
         self.assertEqual(self.flushLoggedErrors(), [])
 
+    def test_no_time_to_drain(self) -> None:
+        """With no time for a stop at all it is a clean one, where everything was on disk."""
+        service = self.started(drain_s=0.0)
+        self.request(service, "GET", "/health")
+        self.stop(service)
+        self.assertIsNone(service._disk)
+        self.assertFalse(any("before everything was on disk" in line for line in self.lines))
+        self.started()
+
     def test_state_is_kept(self) -> None:
         """What was acknowledged is there after a restart."""
         service = self.started()
