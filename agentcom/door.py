@@ -37,7 +37,7 @@ from agentcom.httpchannel import HEAD_WITHIN_S, LOOK_EVERY_S, Channel, bare
 from agentcom.hub.pacing import told
 from agentcom.shortcuts.accepts import Accepts
 from agentcom.shortcuts.heads import plain_head
-from agentcom.shortcuts.polls import AGENTS, STRANGERS, Polls
+from agentcom.shortcuts.polls import AGENTS, FIRST, STRANGERS, Polls
 from agentcom.ws.admission import CONNECTIONS, STOPPING
 from agentcom.ws.factory import AgentFactory
 from agentcom.ws.outbound import ABORT_AFTER_S
@@ -89,7 +89,7 @@ class Newcomer(Protocol):
 
     def connectionMade(self) -> None:
         door = self.door
-        door.more_may_wait()
+        door.newcomer_came(self.transport)
         has_room = door.admission.has_room()
         door.admission.http += 1
         door.newcomers[self] = door.clock.seconds()
@@ -248,12 +248,15 @@ class Door:
         if self._polls is not None:
             self._polls.place(transport.fileno(), AGENTS)
 
-    def more_may_wait(self) -> None:
+    def newcomer_came(self, transport: Any) -> None:
         """Somebody came: take in many in the next turn.
 
         Twisted learns from quiet times to accept one in a turn and forgets it
         by 20 a turn, so those behind a crowd of agents would wait for long.
         """
+        if self._polls is not None:
+            # The number of its descriptor may have been an agent's.
+            self._polls.place(transport.fileno(), FIRST)
         if not self._opening:
             self._opening = True
             self.clock.callLater(0, self._open_wide)

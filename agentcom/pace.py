@@ -11,7 +11,7 @@ from agentcom.config import Config
 from agentcom.hub.load import Load
 from agentcom.pauses import Pauses
 from agentcom.rounds import Rounds
-from agentcom.shortcuts.polls import MOST, MOST_SHEDDING, Polls, observe, release
+from agentcom.shortcuts.polls import Polls, observe, release
 from agentcom.stalls import StallLog, Watchdog
 
 
@@ -49,7 +49,7 @@ class Pace:
 
     def _adapt(self, polls: Polls, load: Load) -> None:
         """The load was looked at."""
-        polls.most = MOST_SHEDDING if load.shedding else MOST
+        polls.adapt(load.shedding)
 
     def stop(self) -> None:
         """Leave the reactor and the process as they were."""

@@ -4,7 +4,8 @@ The kernel hands connections over in the order in which they came, and Twisted b
 transport and a protocol for each, a tenth of a millisecond, before it takes the next: an API
 call that comes behind five thousand agents waits for all of them.  Here a port takes what
 there is, at some microseconds each, and looks at the first bytes without taking them.  Who
-begins as agents do waits for a turn; everybody else is served at once.
+begins as agents do waits for a turn, who comes in a crowd and says nothing until he speaks
+(:mod:`agentcom.shortcuts.silence`); everybody else is served at once.
 
 Needless if Twisted's ``Port`` could be told to accept ahead, and to whom to give what it
 has accepted.
@@ -26,23 +27,22 @@ from typing import Any
 
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
+from twisted.python.failure import Failure
 
 from agentcom.shortcuts.polls import STRANGERS, Polls
+from agentcom.shortcuts.silence import Silence
 
 TO_AGENTS = b"GET /ws "
 """How an agent begins."""
 
-TAKE_S = 0.008
+TAKE_S = 0.004
 """Seconds of one turn in which connections are taken."""
 
-SERVE_S = 0.004
+SERVE_S = 0.002
 """Seconds of one turn in which agents' connections are given a transport and a protocol."""
 
 ALONE = 8
 """Connections of one turn that need not say anything to be served at once."""
-
-LOOKS = 512
-"""Connections that have said nothing at which is looked again in one turn."""
 
 MOST = 8_192
 """Connections that wait here; further ones wait in the kernel."""
@@ -73,11 +73,13 @@ class Accepts:
         self._clock = clock
         self._room = room
         self._agents: deque[Taken] = deque()
-        self._silent: deque[Taken] = deque()
+        self._silent = Silence(port.reactor, clock, self._sort, self._open)
         self._usual: Callable[[], None] = port.doRead
+        self._ended: Callable[[Failure], None] = port.connectionLost
         self._planned = self._more = False
         self._alone = 0
         port.doRead = self.take
+        port.connectionLost = self._end
 
     @property
     def waiting(self) -> int:
@@ -86,11 +88,20 @@ class Accepts:
 
     def take(self) -> None:
         """Something came in: take what there is."""
+        try:
+            self._take()
+        except Exception:
+            # The reactor would drop the port.
+            self.log.failure("while taking connections")
+
+    def _take(self) -> None:
         port, seconds = self._port, self._clock.seconds
         until = seconds() + TAKE_S
         most = min(MOST, max(LEAST, self._room()))
         self._alone = ALONE
-        while self.waiting < most and not port.disconnecting:
+        while not port.disconnecting:
+            if self.waiting >= most and not self._silent.let_in():
+                break
             try:
                 taken = port.socket.accept()
             except BlockingIOError:
@@ -99,75 +110,56 @@ class Accepts:
                 # What that means, and what to do with no descriptors left, Twisted knows.
                 self._usual()
                 break
-            self._sort(taken)
+            if not self._sort(taken):
+                self._alone -= 1
+                if self.waiting or self._alone < 0:
+                    self._silent.add(taken)
+                else:
+                    self._open(taken)
             if seconds() >= until:
                 # There is more: until the kernel's queue is empty, nobody knows who is in it.
                 self._more = True
                 break
-        if not self._planned:
-            self._go_on()
 
-    def _sort(self, taken: Taken) -> None:
-        """Serve it at once, or let it wait among those who are like it."""
+    def _sort(self, taken: Taken) -> bool:
+        """Serve it at once, or let it wait among agents; ``False`` if it has said nothing."""
         said = _begins(taken)
+        if said is None:
+            return False
         if said == TO_AGENTS:
             self._agents.append(taken)
-        elif said is None and self._in_crowd():
-            self._silent.append(taken)
+            self._plan()
         else:
             self._open(taken)
+        return True
 
-    def _in_crowd(self) -> bool:
-        """Whether one of whom nothing is known has come with many."""
-        self._alone -= 1
-        return self.waiting > 0 or self._alone < 0
-
-    def _turn(self) -> None:
-        self._planned = False
-        if self._port.disconnecting or not self._port.connected:
-            self._drop()
-            return
-        for _ in range(min(LOOKS, len(self._silent))):
-            taken = self._silent.popleft()
-            said = _begins(taken)
-            if said is None:
-                self._silent.append(taken)
-            elif said == TO_AGENTS:
-                self._agents.append(taken)
-            else:
-                self._open(taken)
-        self._go_on()
-
-    def _go_on(self) -> None:
-        """Serve some agents, if the kernel's queue is empty; the rest has a later turn."""
-        more, self._more = self._more, False
-        until = self._clock.seconds() + SERVE_S
-        while self.waiting and not more:
-            # Who is silent may be anybody, and is the last: a call says soon that it is one.
-            if self._agents:
-                self._open(self._agents.popleft(), agent=True)
-            else:
-                self._open(self._silent.popleft())
-            if self._clock.seconds() >= until:
-                break
-        if self.waiting:
+    def _plan(self) -> None:
+        if not self._planned:
             self._planned = True
             self._clock.callLater(0, self._turn)
+
+    def _turn(self) -> None:
+        """Serve some agents, if the kernel's queue is empty; the rest has a later turn."""
+        self._planned = False
+        more, self._more = self._more, False
+        until = self._clock.seconds() + SERVE_S
+        while self._agents and not more:
+            self._open(self._agents.popleft(), agent=True)
+            if self._clock.seconds() >= until:
+                break
+        if self._agents:
+            self._plan()
 
     def _open(self, taken: Taken, *, agent: bool = False) -> None:
         """What Twisted does with a connection that it has accepted."""
         port = self._port
         client, address = taken
-        if len(address) > IPV4_PARTS:
-            # IPv6: with its zone, where it has one.
-            numeric = getnameinfo(address, NI_NUMERICHOST | NI_NUMERICSERV)
-            address = (numeric[0], *address[1:])
         transport: Any = None
         try:
-            if agent:
-                self._polls.place(client.fileno(), STRANGERS)
-            else:
-                self._polls.first(client.fileno())
+            if len(address) > IPV4_PARTS:
+                # IPv6: with its zone, where it has one.
+                numeric = getnameinfo(address, NI_NUMERICHOST | NI_NUMERICSERV)
+                address = (numeric[0], *address[1:])
             protocol = port.factory.buildProtocol(port._buildAddr(address))
             if protocol is None:
                 client.close()
@@ -176,6 +168,8 @@ class Accepts:
             port.sessionno = number + 1
             transport = port.transport(client, protocol, address, port, number, port.reactor)
             protocol.makeConnection(transport)
+            if agent:
+                self._polls.place(client.fileno(), STRANGERS)
         except Exception:
             self.log.failure("while taking in a connection")
             if transport is None:
@@ -184,11 +178,13 @@ class Accepts:
                 # The reactor looks at it: it must not meet another one under its number.
                 transport.abortConnection()
 
-    def _drop(self) -> None:
-        for client, _ in [*self._agents, *self._silent]:
+    def _end(self, reason: Failure) -> None:
+        """The port is closed: so is what waits."""
+        for client, _ in self._agents:
             client.close()
         self._agents.clear()
-        self._silent.clear()
+        self._silent.end()
+        self._ended(reason)
 
 
 def _begins(taken: Taken) -> bytes | None:

@@ -25,7 +25,10 @@ HEAD = 6
 """Bytes that tell a frame from the next one: its mask is random."""
 
 LOOK_EVERY_S = 5.0
-"""Seconds between looks: a limit is met that much later at the most."""
+"""Seconds between two looks at a connection: a limit is met that much later at the most."""
+
+LOOKS = 10
+"""Parts in which all connections are looked at, one in a turn: ten thousand are 15 ms."""
 
 
 class Unfinished:
@@ -34,6 +37,8 @@ class Unfinished:
     def __init__(self, factory: AgentFactory) -> None:
         self._factory = factory
         self._since: dict[Any, tuple[object, float]] = {}
+        self._left: list[Any] = []
+        self._part = 0
         self._look_at = 0.0
 
     def sweep(self) -> None:
@@ -41,21 +46,29 @@ class Unfinished:
         now = self._factory.clock.seconds()
         if now < self._look_at:
             return
-        self._look_at = now + LOOK_EVERY_S
-        before, self._since = self._since, {}
-        for line in list(self._factory.connections):
-            begun = _begun(line)
-            if begun is None:
-                continue
-            message, size = begun
-            known, since = before.get(line, (None, now))
-            if not _same(known, message):
-                since = now
-            if now - since > WHOLE_WITHIN_S + size / PACE:
-                # As for silence: it may be the network, and coming back helps.
-                line.close(GONE_QUIET, "message not whole in time")
-            else:
-                self._since[line] = message, since
+        self._look_at = now + LOOK_EVERY_S / LOOKS
+        if not self._left:
+            here = self._factory.connections
+            self._since = {line: begun for line, begun in self._since.items() if line in here}
+            self._left = list(here)
+            self._part = len(self._left) // LOOKS + 1
+        for line in self._left[-self._part :]:
+            self._look(line, now)
+        del self._left[-self._part :]
+
+    def _look(self, line: AgentProtocol, now: float) -> None:
+        known, since = self._since.pop(line, (None, now))
+        begun = _begun(line)
+        if begun is None:
+            return
+        message, size = begun
+        if not _same(known, message):
+            since = now
+        if now - since > WHOLE_WITHIN_S + size / PACE:
+            # As for silence: it may be the network, and coming back helps.
+            line.close(GONE_QUIET, "message not whole in time")
+        else:
+            self._since[line] = message, since
 
 
 def _begun(line: AgentProtocol) -> tuple[object, int] | None:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
+import re
 import resource
+from pathlib import Path
 from typing import Any
 
 from twisted.logger import Logger
@@ -71,3 +74,37 @@ class RaiseTests(SynchronousTestCase):
         self.assertEqual(most, 1_024 - 128 - 51)
         self.assertIn("--max-connections 5000 cannot be had with 1024 open files", said[1])
         self.assertIn("LimitNOFILE", said[1])
+
+
+class WidenTests(SynchronousTestCase):
+    """The kernel's table of this very process."""
+
+    if not Path("/proc/self/status").exists():
+        skip = "needs /proc"
+
+    def size(self) -> int:
+        found = re.search(r"FDSize:\s*(\d+)", Path("/proc/self/status").read_text())
+        assert found is not None
+        return int(found[1])
+
+    def test_room_from_the_start(self) -> None:
+        """The table has room for so many files, and none is open that was not."""
+        before = os.listdir("/proc/self/fd")
+        wanted = min(2 * self.size(), resource.getrlimit(FILES)[0])
+        openfiles.widen(wanted)
+        self.assertGreaterEqual(self.size(), wanted)
+        self.assertEqual(len(os.listdir("/proc/self/fd")), len(before))
+
+    def test_done_with_the_limit(self) -> None:
+        """Whoever asks how many connections there may be has that done, within the limit."""
+        asked: list[int] = []
+        self.patch(openfiles, "widen", asked.append)
+        self.patch(openfiles, "raise_limit", lambda: (256, 1_024))
+        openfiles.room(None, Logger(observer=lambda event: None))
+        self.patch(openfiles, "raise_limit", lambda: (256, 1_000_000))
+        openfiles.room(None, Logger(observer=lambda event: None))
+        self.assertEqual(asked, [1_024, openfiles.WIDE])
+
+    def test_not_to_be_had(self) -> None:
+        """More than may be open is no fault: the table grows later, as it would."""
+        openfiles.widen(resource.getrlimit(FILES)[0] + 2)

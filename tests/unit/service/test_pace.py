@@ -67,7 +67,7 @@ class PaceTests(SynchronousTestCase):
             self.load.look(shedding)
             self.reactor.advance(0)
             self.reactor.readers[0].doRead()
-            self.assertEqual(polls.most, most)
+            self.assertEqual(polls._most, most)
 
     def test_stop(self) -> None:
         """Afterwards the reactor is as it was."""

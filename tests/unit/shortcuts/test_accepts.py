@@ -11,7 +11,7 @@ from twisted.internet.interfaces import IDelayedCall
 from twisted.internet.task import Clock
 from twisted.trial.unittest import SynchronousTestCase
 
-from agentcom.shortcuts import accepts
+from agentcom.shortcuts import accepts, silence
 from agentcom.shortcuts.accepts import ALONE, LEAST, Accepts
 from agentcom.shortcuts.polls import STRANGERS
 
@@ -61,12 +61,25 @@ class Made:
         self.made.append(transport)
 
 
+class Readers:
+    """What of a reactor is used: it looks at whoever waits for people to speak."""
+
+    def __init__(self) -> None:
+        self.all: list[Any] = []
+
+    def addReader(self, reader: Any) -> None:
+        self.all.append(reader)
+
+    def removeReader(self, reader: Any) -> None:
+        self.all.remove(reader)
+
+
 class Port:
     """What of Twisted's port is used."""
 
-    reactor = None
-
     def __init__(self, made: list[socket.socket]) -> None:
+        self.reactor = Readers()
+        self.ended: list[object] = []
         self.socket = Kernel()
         self.factory = Made(made)
         self.connected, self.disconnecting = True, False
@@ -82,18 +95,18 @@ class Port:
     def doRead(self) -> None:
         self.left_to_twisted += 1
 
+    def connectionLost(self, reason: object) -> None:
+        self.ended.append(reason)
+
 
 class Classes:
     """Remembers who was put where."""
 
     def __init__(self) -> None:
-        self.of: dict[int, int | None] = {}
+        self.of: dict[int, int] = {}
 
     def place(self, fd: int, place: int) -> None:
         self.of[fd] = place
-
-    def first(self, fd: int) -> None:
-        self.of[fd] = None
 
 
 def cut(peer: socket.socket) -> bool:
@@ -147,32 +160,42 @@ class AcceptsTests(SynchronousTestCase):
         factory = self.port.factory
         self.patch(factory, "buildProtocol", build)
 
+    def turn(self) -> None:
+        """One turn of the reactor: first its timers, then who speaks."""
+        self.clock.one()
+        for reader in self.port.reactor.all:
+            reader.doRead()
+
     def test_a_call_overtakes_agents(self) -> None:
         """Who does not begin as agents do is served at once, however many agents came before."""
         self.slow(accepts.SERVE_S)
         self.come(*[AGENT] * 100, CALL)
         self.port.doRead()
-        self.assertEqual(self.said(), [CALL, AGENT])
-        self.clock.one()
-        self.assertEqual(self.said(), [CALL, AGENT, AGENT])
+        self.assertEqual(self.said(), [CALL])
+        for agents in (1, 2):
+            self.turn()
+            self.assertEqual(self.said(), [CALL, *[AGENT] * agents])
 
     def test_agents_have_their_turns(self) -> None:
         """Some agents are served in each turn, in the order in which they came, until all are."""
         self.slow(accepts.SERVE_S / 2)
         peers = self.come(*[AGENT] * 5)
         self.port.doRead()
-        for served in (2, 4, 5):
+        for served in (0, 2, 4, 5):
             self.assertEqual(len(self.made), served)
-            self.clock.one()
+            self.turn()
         self.assertEqual([made.fileno() for made in self.made], [*self.classes.of])
         self.assertEqual(self.clock.getDelayedCalls(), [])
         self.assertEqual(len(peers), 5)
 
     def test_classes(self) -> None:
         """Agents are looked at behind all others from the start."""
-        self.come(AGENT, CALL)
+        self.come(CALL, AGENT)
         self.port.doRead()
-        self.assertEqual([*self.classes.of.values()], [None, STRANGERS])
+        self.turn()
+        call, agent = self.made
+        self.assertEqual(self.classes.of, {agent.fileno(): STRANGERS})
+        self.assertNotEqual(call, agent)
 
     def test_alone(self) -> None:
         """Who says nothing yet and comes with few others is served at once."""
@@ -181,43 +204,81 @@ class AcceptsTests(SynchronousTestCase):
         self.assertEqual(len(self.made), ALONE)
 
     def test_in_a_crowd(self) -> None:
-        """Who says nothing yet and comes with many waits behind agents, until it is a call."""
-        self.slow(accepts.SERVE_S)
-        self.come(*[AGENT] * 3)
-        call, silent = self.come(b"", b"")
+        """Who says nothing yet and comes with many waits until he speaks, and is what he says."""
+        call, agent, silent = self.come(*[b""] * (ALONE + 3))[ALONE:]
         self.port.doRead()
-        self.assertEqual((self.said(), self.accepts.waiting), ([AGENT], 4))
+        self.assertEqual((len(self.made), self.accepts.waiting), (ALONE, 3))
+        self.turn()
+        self.assertEqual(self.accepts.waiting, 3)
         call.send(CALL)
-        self.clock.one()
-        self.assertEqual(self.said(), [AGENT, CALL, AGENT])
-        self.clock.one()
-        self.clock.one()
-        self.assertEqual((len(self.made), self.accepts.waiting), (5, 0))
-        self.assertIsNone(self.classes.of[self.made[-1].fileno()])
-        self.assertTrue(silent)
+        agent.send(AGENT)
+        self.turn()
+        self.assertEqual((self.said(), self.accepts.waiting), ([CALL], 2))
+        self.turn()
+        self.assertEqual((self.said(), self.accepts.waiting), ([CALL, AGENT], 1))
+        self.assertEqual(self.classes.of, {self.made[-1].fileno(): STRANGERS})
+        self.assertFalse(cut(silent))
 
-    def test_many_that_say_nothing(self) -> None:
-        """They are served some in a turn as well, and sorted as soon as they speak."""
-        self.patch(accepts, "TAKE_S", 1.0)
-        self.slow(accepts.SERVE_S)
-        peers = self.come(*[b""] * (ALONE + 4))
+    def test_a_crowd_speaks(self) -> None:
+        """All who speak are looked at in one turn, as long as there is time."""
+        crowd = self.come(*[b""] * (ALONE + 3 * silence.AT_A_TIME))[ALONE:]
         self.port.doRead()
-        self.assertEqual((len(self.made), self.accepts.waiting), (ALONE + 1, 3))
-        peers[-1].send(AGENT)
-        self.clock.one()
-        self.assertEqual((len(self.made), self.accepts.waiting), (ALONE + 2, 2))
-        self.assertEqual([*self.classes.of.values()][-1], STRANGERS)
+        for peer in crowd:
+            peer.send(CALL)
+        self.patch(silence, "SORT_S", 0.0)
+        self.turn()
+        self.assertEqual(self.accepts.waiting, 2 * silence.AT_A_TIME)
+        self.patch(silence, "SORT_S", 1.0)
+        self.turn()
+        self.assertEqual(self.accepts.waiting, 0)
+
+    def test_behind_agents(self) -> None:
+        """Who says nothing yet and comes while others wait is one of a crowd, too."""
+        self.come(AGENT, b"")
+        self.port.doRead()
+        self.assertEqual((self.made, self.accepts.waiting), ([], 2))
+
+    def test_who_leaves_a_crowd(self) -> None:
+        """Who goes without a word is let in, so that all the rest of it is as ever."""
+        peer = self.come(*[b""] * (ALONE + 1))[-1]
+        self.port.doRead()
+        peer.close()
+        self.turn()
+        self.assertEqual((len(self.made), self.accepts.waiting), (ALONE + 1, 0))
+
+    def test_silence_for_long(self) -> None:
+        """Who says nothing is let in after a second, some in a turn, and told apart by the hub."""
+        self.come(*[b""] * (ALONE + silence.AT_A_TIME + 1))
+        self.port.doRead()
+        self.clock.advance(silence.WAIT_S - 0.5 * ONE_S)
+        self.assertEqual(len(self.made), ALONE)
+        for more in (silence.AT_A_TIME, 1):
+            before = len(self.made)
+            self.turn()
+            self.assertEqual(len(self.made) - before, more)
+        self.assertEqual((self.accepts.waiting, self.clock.getDelayedCalls()), (0, []))
+
+    def test_one_is_silent_for_longer(self) -> None:
+        """Each has its own second."""
+        self.come(*[b""] * (ALONE + 1))
+        self.port.doRead()
+        self.clock.advance(silence.WAIT_S / 2)
+        self.come(AGENT, b"")
+        self.port.doRead()
+        self.clock.advance(silence.WAIT_S / 2)
+        self.assertEqual(self.accepts.waiting, 1)
+        self.clock.advance(silence.WAIT_S / 2)
+        self.assertEqual(self.accepts.waiting, 0)
 
     def test_the_kernel_first(self) -> None:
         """Nobody is served while there may be a call behind those who were taken."""
         self.patch(accepts, "TAKE_S", 0.0)
         self.come(AGENT, AGENT)
-        self.port.doRead()
-        self.assertEqual((self.made, self.accepts.waiting), ([], 1))
-        self.port.doRead()
-        self.assertEqual((self.made, self.accepts.waiting), ([], 2))
+        for waiting in (1, 2):
+            self.port.doRead()
+            self.clock.one()
+            self.assertEqual((self.made, self.accepts.waiting), ([], waiting))
         # The kernel has no more, so the port is not read from in the next turn.
-        self.clock.one()
         self.clock.one()
         self.assertEqual(len(self.made), 2)
 
@@ -227,9 +288,20 @@ class AcceptsTests(SynchronousTestCase):
         self.slow(accepts.SERVE_S)
         self.come(*[AGENT] * (LEAST + 10))
         self.port.doRead()
+        self.port.doRead()
         self.assertEqual(len(self.port.socket.waiting), 10)
+        self.clock.one()
         self.port.doRead()
         self.assertEqual(len(self.port.socket.waiting), 9)
+
+    def test_nobody_waits_for_the_silent(self) -> None:
+        """Where no more may wait, those who were silent for longest are let in."""
+        self.room = 0
+        self.come(*[b""] * (ALONE + LEAST), CALL, AGENT, b"")
+        self.port.doRead()
+        # One more each time that the kernel is asked, and the last time it has nobody.
+        self.assertEqual(len(self.made), ALONE + 1 + 3)
+        self.assertEqual((self.said(), self.accepts.waiting), ([CALL], LEAST - 1))
 
     def test_errors_are_left_to_twisted(self) -> None:
         """An accept that fails, for want of descriptors for one, is Twisted's to judge."""
@@ -246,7 +318,7 @@ class AcceptsTests(SynchronousTestCase):
 
         built = self.port.factory.buildProtocol
         self.patch(self.port.factory, "buildProtocol", build)
-        peer, _ = self.come(AGENT, AGENT)
+        peer, _ = self.come(CALL, CALL)
         self.port.doRead()
         self.assertEqual(len(self.made), 1)
         self.assertTrue(cut(peer))
@@ -276,12 +348,32 @@ class AcceptsTests(SynchronousTestCase):
         self.port.doRead()
         self.assertTrue(cut(peer))
 
+    def test_an_address_that_fails(self) -> None:
+        """What cannot be told of a peer's address costs that peer its line, not the port."""
+
+        def accept() -> tuple[socket.socket, tuple[str, ...]]:
+            client, _ = usual()
+            return client, ("no address",) * 4
+
+        usual = self.port.socket.accept
+        self.patch(self.port.socket, "accept", accept)
+        (peer,) = self.come(CALL)
+        self.port.doRead()
+        self.assertTrue(cut(peer))
+        self.assertEqual(len(self.flushLoggedErrors()), 1)
+
+    def test_a_port_that_fails(self) -> None:
+        """Whatever is raised while connections are taken is logged: the port stays."""
+        self.patch(self.port.socket, "accept", lambda: 1 // 0)
+        self.port.doRead()
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 1)
+
     def test_port_is_closed(self) -> None:
         """Who waits while the port is closed is cut, and nothing more is planned."""
-        self.slow(accepts.SERVE_S)
-        _, peer = self.come(AGENT, AGENT)
+        agent, silent = self.come(AGENT, b"")
         self.port.doRead()
-        self.port.disconnecting = True
+        self.port.connectionLost("closed")
         self.clock.one()
-        self.assertTrue(cut(peer))
+        self.assertEqual((cut(agent), cut(silent)), (True, True))
         self.assertEqual((self.accepts.waiting, self.clock.getDelayedCalls()), (0, []))
+        self.assertEqual((self.port.ended, self.port.reactor.all), (["closed"], []))
