@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable
+
+from agentcom.core.task import Task
 from agentcom.core.tokens import ADMIN, SUBMIT
 from agentcom.errors import (
     AgentDraining,
@@ -12,7 +15,7 @@ from agentcom.errors import (
     QueueFull,
     TaskNotFound,
 )
-from agentcom.http.route import Answer, Call, Route
+from agentcom.http.route import Answer, Call, Later, Route
 from agentcom.hub.hub import Hub
 from agentcom.wire.answers.tasks import Pushed, Requeued, Submitted, SubmittedAll
 from agentcom.wire.codec import cut, encode
@@ -85,26 +88,32 @@ class QueueRoutes:
             ),
         ]
 
-    async def push(self, call: Call) -> Answer:
+    def push(self, call: Call) -> Later | Awaitable[Answer]:
         """Order a task to a connected agent; answered once it is on disk."""
         self._check_size(call)
-        task, _ = await self._hub.pushes.push(call.caller, call.body)
-        return Answer(200, {"status": "pushed", "task_id": task.id, "agent_id": task.pinned})
+        if call.body.idempotency_key is not None:
+            return self._push_keyed(call)
+        later = Later()
+        self._hub.pushes.take(call.caller, call.body, lambda task: later.give(_pushed(task)))
+        return later
 
-    async def submit(self, call: Call) -> Answer:
+    async def _push_keyed(self, call: Call) -> Answer:
+        task, _ = await self._hub.pushes.push(call.caller, call.body)
+        return _pushed(task)
+
+    def submit(self, call: Call) -> Later | Awaitable[Answer]:
         """Take a task into the queue; answered once it is on disk."""
         self._check_size(call)
-        task, new = await self._hub.submissions.submit(call.caller, call.body)
-        return Answer(
-            201 if new else 200,
-            {
-                # Of a new one as it was submitted, though an idle agent may have it already.
-                "status": task.status,
-                "task_id": task.id,
-                "priority": task.priority,
-                "created_at": task.created_at,
-            },
+        if call.body.idempotency_key is not None:
+            return self._submit_keyed(call)
+        later = Later()
+        self._hub.submissions.take(
+            call.caller, call.body, lambda task: later.give(_submitted(task, True))
         )
+        return later
+
+    async def _submit_keyed(self, call: Call) -> Answer:
+        return _submitted(*await self._hub.submissions.submit(call.caller, call.body))
 
     async def submit_batch(self, call: Call) -> Answer:
         """Take all of these tasks into the queue, or none."""
@@ -129,6 +138,23 @@ class QueueRoutes:
     def _check_size(self, call: Call) -> None:
         if call.size > self._max_task:
             raise too_large(self._max_task, "metadata")
+
+
+def _pushed(task: Task) -> Answer:
+    return Answer(200, {"status": "pushed", "task_id": task.id, "agent_id": task.pinned})
+
+
+def _submitted(task: Task, new: bool) -> Answer:
+    return Answer(
+        201 if new else 200,
+        {
+            # Of a new one as it was submitted, though an idle agent may have it already.
+            "status": task.status,
+            "task_id": task.id,
+            "priority": task.priority,
+            "created_at": task.created_at,
+        },
+    )
 
 
 def _size(task: SubmitTask) -> int:

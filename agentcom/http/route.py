@@ -86,6 +86,34 @@ class Streamed:
     """What a handler returns that goes on writing to the request by itself."""
 
 
+class Later:
+    """What a handler returns whose answer comes by a call, once.
+
+    For what is asked most: a coroutine that waits, with its Deferreds, costs about as much as
+    the decision that it waits for.
+    """
+
+    __slots__ = ("_answer", "_hear")
+
+    def __init__(self) -> None:
+        self._answer: Answer | None = None
+        self._hear: Callable[[Answer], None] | None = None
+
+    def give(self, answer: Answer) -> None:
+        """This is the answer."""
+        if self._hear is None:
+            self._answer = answer
+        else:
+            self._hear(answer)
+
+    def hear(self, hear: Callable[[Answer], None]) -> None:
+        """Call this one with the answer, at once where it is known."""
+        if self._answer is None:
+            self._hear = hear
+        else:
+            hear(self._answer)
+
+
 class Call:
     """One request, as a handler sees it.
 
@@ -166,7 +194,8 @@ class Call:
 
 
 Result = Answer | Page | Streamed
-Handler = Callable[[Call], Answer | Page | Awaitable[Result]]
+Handled = Answer | Page | Later | Awaitable[Result]
+Handler = Callable[[Call], Handled]
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
@@ -216,7 +245,7 @@ def _declaring(handler: Handler, query: tuple[Query, ...]) -> Handler:
     declared = {one.name: one for one in query}
 
     @wraps(handler)
-    def handle(call: Call) -> Answer | Page | Awaitable[Result]:
+    def handle(call: Call) -> Handled:
         call.declared = declared
         return handler(call)
 

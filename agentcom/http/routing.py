@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -18,7 +19,7 @@ from klein import Klein
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
-from twisted.web.server import Request
+from twisted.web.server import NOT_DONE_YET, Request
 from werkzeug.exceptions import HTTPException
 from werkzeug.exceptions import MethodNotAllowed as WrongMethod
 
@@ -26,8 +27,9 @@ from agentcom import errors
 from agentcom.core.tokens import Token
 from agentcom.http.callers import Callers, check_own
 from agentcom.http.errors import retry_after_s, status_of
-from agentcom.http.route import JSON, Answer, Call, Page, Result, Route, Streamed
+from agentcom.http.route import JSON, Answer, Call, Later, Page, Result, Route, Streamed
 from agentcom.hub.hub import Hub
+from agentcom.shortcuts.requests import QuickRequest, put
 from agentcom.wire.codec import decode, encode
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}\Z")
@@ -86,9 +88,8 @@ class Api:
         self.app = Klein()
         self.routes = {route.name: route for route in routes}
         for route in routes:
-            self.app.route(route.path, methods=[route.method], endpoint=route.name)(
-                self._serving(route)
-            )
+            serving: Any = self._serving(route)
+            self.app.route(route.path, methods=[route.method], endpoint=route.name)(serving)
         # Werkzeug answers with redirects where a slash differs; we say 404.
         self.app.url_map.strict_slashes = False
         self.app.url_map.merge_slashes = False
@@ -123,10 +124,10 @@ class Api:
         for listener in self._listeners:
             listener(asked, status)
 
-    def _serving(self, route: Route) -> Callable[..., bytes | Deferred[bytes]]:
+    def _serving(self, route: Route) -> Callable[..., bytes | Deferred[bytes] | int]:
         decoder = None if route.body is None else msgspec.json.Decoder(route.body)
 
-        def serve(request: Request, **args: str) -> bytes | Deferred[bytes]:
+        def serve(request: Request, **args: str) -> bytes | Deferred[bytes] | int:
             request_id = self._request_id(request)
             asked = Asked(request, route, args, request_id)
             try:
@@ -137,11 +138,23 @@ class Api:
                 result = route.handler(Call(request, token, args, body, size, request_id))
             except errors.AgentComError as e:
                 return self._answered(asked, refusal(e))
+            except Exception:
+                return self._answered(asked, self._broken(request_id, Failure()))
             if isinstance(result, (Answer, Page)):
                 return self._answered(asked, result)
-            return self._going_on(asked, result)
+            if not isinstance(result, Later):
+                return self._going_on(asked, result)
+            if not (isinstance(request, QuickRequest) and request.whole):
+                return self._going_on(asked, _given(result))
+            self.in_progress += 1
+            result.hear(partial(self._write, asked, request))
+            return NOT_DONE_YET
 
         return serve
+
+    def _write(self, asked: Asked, request: QuickRequest, answer: Answer) -> None:
+        self.in_progress -= 1
+        request.answer(self._answered(asked, answer))
 
     def _going_on(self, asked: Asked, work: Awaitable[Result]) -> Deferred[bytes]:
         """Wait for the work; it runs to its end whether its client stays or not.
@@ -196,12 +209,18 @@ class Api:
         headers = request.responseHeaders
         given: Sequence[bytes] | None = headers.getRawHeaders(b"x-request-id")
         if given is None:
-            told = request.getHeader(b"x-request-id")
+            told: bytes | None = request.getHeader(b"x-request-id")
             if told is None or not _REQUEST_ID.match(told):
                 told = self._hub.ids.message().encode()
-            given = [told]
-            headers.setRawHeaders(b"x-request-id", given)
+            put(headers, b"X-Request-Id", told)
+            return told.decode()
         return given[0].decode()
+
+
+async def _given(later: Later) -> Answer:
+    answer: Deferred[Answer] = Deferred()
+    later.hear(answer.callback)
+    return await answer
 
 
 def respond(request: Request, answer: Answer | Page) -> bytes:
@@ -212,9 +231,9 @@ def respond(request: Request, answer: Answer | Page) -> bytes:
         body, content_type = encode(answer.body), JSON
     request.setResponseCode(answer.status)
     headers = request.responseHeaders
-    headers.setRawHeaders(b"content-type", [content_type])
-    headers.setRawHeaders(b"content-length", [b"%d" % len(body)])
-    headers.setRawHeaders(b"x-content-type-options", [b"nosniff"])
+    put(headers, b"Content-Type", content_type)
+    put(headers, b"Content-Length", b"%d" % len(body))
+    put(headers, b"X-Content-Type-Options", b"nosniff")
     if request.requestHeaders.hasHeader(b"cookie"):
         # What a session sees is not for whoever uses the browser next.
         headers.setRawHeaders(b"cache-control", [b"no-store"])

@@ -9,6 +9,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 from agentcom.core.changes import Assign
+from agentcom.core.events import Draft
 from agentcom.core.state import Task
 from agentcom.core.task import apply, submitted
 from agentcom.hub.dispatch import Dispatch
@@ -31,32 +32,50 @@ class Arrivals:
         self._dispatch = dispatch
         self._roster = roster
 
-    def take(self, tasks: Sequence[Task], then: Callable[[], None]) -> None:
+    def take(self, task: Task, then: Callable[[], None]) -> None:
+        """Take a task.
+
+        :param then: called after the commit, before an agent is told.
+        """
+        new, drafts, link = self._decide(task)
+        if link is not None:
+            then = partial(self._committed, then, new, link)
+        self._ledger.add(new, drafts, then)
+
+    def _committed(self, then: Callable[[], None], task: Task, link: Link) -> None:
+        try:
+            then()
+        finally:
+            self._dispatch.send(task, link)
+
+    def take_all(self, tasks: Sequence[Task], then: Callable[[], None]) -> None:
         """Take tasks as one unit, those that go first before the rest.
 
         :param then: called after the commit, before agents are told.
         """
         given: Given = []
 
-        def take_all() -> None:
+        def take() -> None:
             try:
                 for task in sorted(tasks, key=_rank):
-                    self._take(task, given)
+                    new, drafts, link = self._decide(task)
+                    self._ledger.add(new, drafts)
+                    if link is not None:
+                        given.append((new, link))
                 # Last: nobody is told of a batch that broke half-way.
                 self._ledger.answer(then)
             finally:
                 self._ledger.answer(partial(self._hand_over, given))
 
-        self._dispatch.together(take_all)
+        self._dispatch.together(take)
 
-    def _take(self, task: Task, given: Given) -> None:
+    def _decide(self, task: Task) -> tuple[Task, list[Draft], Link | None]:
+        """A new task with its events, and the connection that it is given to, if it is."""
         link = self._taker(task)
         if link is None:
-            self._ledger.add(task, submitted(task))
-            return
+            return task, submitted(task), None
         new, drafts = apply(task, Assign(link.agent.agent_id), task.updated_at)
-        self._ledger.add(new, submitted(task) + drafts)
-        given.append((new, link))
+        return new, submitted(task) + drafts, link
 
     def _taker(self, task: Task) -> Link | None:
         """Who has room for a task that may begin now."""

@@ -61,16 +61,31 @@ class Pushes:
         :raises AgentDraining: the agent takes nothing more.
         :raises IdempotencyConflict: the key was used with another body.
         """
+        on_disk: Deferred[Task] = Deferred()
         if body.idempotency_key is None:
-            return await self._push(submitter, body, None), True
+            self.take(submitter, body, on_disk.callback)
+            return await on_disk, True
         body_hash = hash_of([body.agent_id, body.description, body.metadata or {}])
         async with self._keys.reserve(submitter, [body.idempotency_key]) as known:
             for task in known.values():
                 check_same(task, body_hash)
                 return task, False
-            return await self._push(submitter, body, body_hash), True
+            self.take(submitter, body, on_disk.callback, body_hash)
+            return await on_disk, True
 
-    def _push(self, submitter: str, body: PushTask, body_hash: str | None) -> Deferred[Task]:
+    def take(
+        self,
+        submitter: str,
+        body: PushTask,
+        done: Callable[[Task], None],
+        body_hash: str | None = None,
+    ) -> None:
+        """Take a push without an idempotency key, the way of nearly all, or whose key is reserved.
+
+        :param done: called after the commit, before the agent is told.
+        :raises AgentNotConnected: the agent is not in the map.
+        :raises AgentDraining: the agent takes nothing more.
+        """
         self._check_open()
         link = self._roster.get(body.agent_id)
         if link is None:
@@ -82,14 +97,14 @@ class Pushes:
         number, task_id = self._next_number(), self._ids.task()
         task = _pushed(number, task_id, submitter, body, body_hash, now)
         new, drafts = apply(task, Assign(body.agent_id), now)
-        on_disk: Deferred[Task] = Deferred()
 
         def committed() -> None:
-            on_disk.callback(new)
-            self._dispatch.send(new, link)
+            try:
+                done(new)
+            finally:
+                self._dispatch.send(new, link)
 
         self._ledger.add(new, submitted(task) + drafts, committed)
-        return on_disk
 
 
 def _draining(agent_id: str, holding: Holding) -> AgentDraining:

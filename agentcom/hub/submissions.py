@@ -7,9 +7,10 @@ each answer is given once what it says is on disk.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -71,10 +72,27 @@ class Submissions:
         if len(self._dispatch.queue) + count > self._max_queued:
             raise QueueFull(f"{self._max_queued} tasks may wait: no more before some are done")
 
+    def take(self, submitter: str, body: Submission, done: Callable[[Task], None]) -> None:
+        """Put a task without an idempotency key into the queue: the way of nearly all.
+
+        :param done: called after the commit.
+        :raises ValidationFailed: its deadline is over.
+        :raises QueueFull: too many wait.
+        """
+        self._check_open()
+        self.check_room(1)
+        now = self._now()
+        if body.deadline is not None and body.deadline <= now:
+            raise _too_late("deadline")
+        task = _submitted(self._next_number(), self._ids.task(), submitter, body, None, now)
+        self._arrivals.take(task, partial(done, task))
+
     async def submit(self, submitter: str, body: Submission) -> Submitted:
         """Put a task into the queue; see :meth:`submit_all`."""
         if body.idempotency_key is None:
-            return (await self._enqueue(submitter, [body], [None], ["deadline"]))[0], True
+            on_disk: Deferred[Task] = Deferred()
+            self.take(submitter, body, on_disk.callback)
+            return await on_disk, True
         return (await self._submit_keyed(submitter, [body], ["deadline"]))[0]
 
     async def submit_all(self, submitter: str, bodies: Sequence[Submission]) -> list[Submitted]:
@@ -139,7 +157,7 @@ class Submissions:
         :raises AgentComError: it cannot be taken; neither is called.
         """
         if body.idempotency_key is None:
-            self._take(submitter, [body], [None], ["deadline"], lambda tasks: done(tasks[0]))
+            self.take(submitter, body, done)
             return
 
         def ended(found: Submitted) -> None:
@@ -163,21 +181,8 @@ class Submissions:
         hashes: Sequence[str | None],
         names: Sequence[str],
     ) -> Deferred[list[Task]]:
-        on_disk: Deferred[list[Task]] = Deferred()
-        if bodies:
-            self._take(submitter, bodies, hashes, names, on_disk.callback)
-        else:
-            on_disk.callback([])
-        return on_disk
-
-    def _take(
-        self,
-        submitter: str,
-        bodies: Sequence[Submission],
-        hashes: Sequence[str | None],
-        names: Sequence[str],
-        then: Callable[[list[Task]], None],
-    ) -> None:
+        if not bodies:
+            return succeed([])
         self._check_open()
         self.check_room(len(bodies))
         now = self._now()
@@ -187,14 +192,21 @@ class Submissions:
             if body.deadline is not None and body.deadline <= now
         ]
         if late:
-            told = {"error": "invalid_value", "detail": "the deadline is over"}
-            raise ValidationFailed([{"field": name, **told} for name in late])
+            raise _too_late(*late)
         next_number, ids = self._next_number, self._ids
         tasks = [
             _submitted(next_number(), ids.task(), submitter, body, body_hash, now)
             for body, body_hash in zip(bodies, hashes, strict=True)
         ]
-        self._arrivals.take(tasks, lambda: then(tasks))
+        on_disk: Deferred[list[Task]] = Deferred()
+        self._arrivals.take_all(tasks, lambda: on_disk.callback(tasks))
+        return on_disk
+
+
+def _too_late(*fields: str) -> ValidationFailed:
+    """The refusal of tasks whose deadlines, in these fields, are over."""
+    told = {"error": "invalid_value", "detail": "the deadline is over"}
+    return ValidationFailed([{"field": field, **told} for field in fields])
 
 
 def _asked(body: Submission) -> dict[str, object]:

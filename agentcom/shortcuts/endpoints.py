@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
+from twisted.web.server import NOT_DONE_YET
 from werkzeug.exceptions import HTTPException
 
 if TYPE_CHECKING:
@@ -41,6 +42,7 @@ class Endpoints:
     def __init__(self, app: Klein, below: str = "") -> None:
         self._app = app
         self._below = below
+        self._begins = below.encode()
         self._mapper = app.url_map.bind("localhost")
         self._static: dict[tuple[bytes, bytes], Found] = {
             (method.encode(), (below + rule.rule).encode()): (rule.endpoint, {})
@@ -51,10 +53,13 @@ class Endpoints:
 
     def serves(self, path: bytes) -> bool:
         """Whether a path is the app's, and plain enough to be looked up here."""
-        return path.startswith(self._below.encode()) and b"%" not in path
+        return path.startswith(self._begins) and b"%" not in path
 
     def serve(self, request: Any) -> None:
-        """Run the endpoint of a request; its answer is written, now or later."""
+        """Run the endpoint of a request; its answer is written, now or later.
+
+        One that gives ``NOT_DONE_YET`` calls the request's ``answer`` by itself.
+        """
         try:
             result = self._run(request)
         except Exception:
@@ -73,15 +78,22 @@ class Endpoints:
     def _answer(self, request: Any, result: Any, handlers: int = 0) -> None:
         if isinstance(result, Deferred):
             request.waits_for = result
-            result.addCallbacks(
-                lambda body: self._answer(request, body, handlers),
-                lambda failure: self._failed(request, failure, handlers),
-            ).addErrback(lambda f: log.failure("while writing an answer", f))
+            result.addBoth(self._ended, request, handlers)
         elif isinstance(result, bytes):
             request.answer(result)
-        else:
+        elif result != NOT_DONE_YET:
             told = f"an endpoint gave a {type(result).__name__} and no bytes"
             self._failed(request, Failure(Unsuitable(told)), handlers)
+
+    def _ended(self, result: Any, request: Any, handlers: int) -> None:
+        """What it waited for is there."""
+        try:
+            if isinstance(result, Failure):
+                self._failed(request, result, handlers)
+            else:
+                self._answer(request, result, handlers)
+        except Exception:
+            log.failure("while writing an answer")
 
     def _failed(self, request: Any, failure: Failure, first: int) -> None:
         """Ask the app's error handlers, from the ``first`` on, as Klein does."""

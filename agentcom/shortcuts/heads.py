@@ -24,29 +24,50 @@ _HEAD = re.compile(
 _HOST = re.compile(rb"[A-Za-z0-9._-]+(:\d{1,5})?\Z")
 
 
-class Plain:
-    """A request.
+class Head:
+    """The head of a plain request.
 
+    :ivar raw: its bytes, with the empty line at their end.
     :ivar target: what follows the method, as it came.
     :ivar path: of the target, without the query.
     :ivar query: of the target, ``None`` where there is none.
     :ivar headers: values by name, in lower case.
-    :ivar body: what has come of it.
-    :ivar missing: bytes of it that have not come.
+    :ivar length: bytes of the body.
+    :ivar fields: the headers in the form of whoever serves the request, once it has made it.
     """
 
-    __slots__ = ("body", "headers", "method", "missing", "path", "query", "target")
+    __slots__ = ("fields", "headers", "length", "method", "path", "query", "raw", "target")
 
     def __init__(
-        self, method: bytes, target: bytes, headers: dict[bytes, bytes], body: bytes, missing: int
+        self, raw: bytes, method: bytes, target: bytes, headers: dict[bytes, bytes], length: int
     ) -> None:
+        self.raw = raw
         self.method = method
         self.target = target
         self.path, mark, query = target.partition(b"?")
         self.query = query if mark else None
         self.headers = headers
+        self.length = length
+        self.fields: dict[bytes, list[bytes]] | None = None
+
+
+class Plain:
+    """A request.
+
+    :ivar head: its head; the next attributes are that one's.
+    :ivar body: what has come of it.
+    :ivar missing: bytes of it that have not come.
+    """
+
+    __slots__ = ("body", "head", "headers", "method", "missing", "path")
+
+    def __init__(self, head: Head, body: bytes) -> None:
+        self.head = head
+        self.method = head.method
+        self.path = head.path
+        self.headers = head.headers
         self.body = body
-        self.missing = missing
+        self.missing = head.length - len(body)
 
     def add(self, data: bytes) -> bytes:
         """Add to the body what came; gives what is over."""
@@ -75,9 +96,25 @@ def plain_head(data: bytes) -> tuple[bytes, bytes, dict[bytes, bytes], int] | No
     return method, target, headers, found.end()
 
 
-def plain(data: bytes) -> Plain | None:
+def plain(data: bytes, before: Head | None = None) -> Plain | None:
     """The request that ``data`` begins with; ``None`` where its head is not whole, or has
-    anything unusual, or where more than this request is there."""
+    anything unusual, or where more than this request is there.
+
+    :param before: of an earlier request.  Who asks again nearly always says the same, byte
+        for byte, and what is compared need not be parsed.
+    """
+    if before is not None and data.startswith(before.raw):
+        head = before
+    else:
+        parsed = _head(data)
+        if parsed is None:
+            return None
+        head = parsed
+    body = data[len(head.raw) :]
+    return Plain(head, body) if len(body) <= head.length else None
+
+
+def _head(data: bytes) -> Head | None:
     found = plain_head(data)
     if found is None:
         return None
@@ -87,9 +124,6 @@ def plain(data: bytes) -> Plain | None:
     length = headers.get(b"content-length", b"0")
     if not length.isdigit() or len(length) > 7:
         return None
-    missing = int(length) - (len(data) - end)
-    if missing < 0:
-        return None
     if headers.get(b"connection", b"keep-alive").lower() != b"keep-alive":
         return None
-    return Plain(method, target, headers, data[end:], missing)
+    return Head(data[:end], method, target, headers, int(length))

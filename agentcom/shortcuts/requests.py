@@ -22,11 +22,14 @@ from typing import Any
 from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 from twisted.web.http import NO_BODY_CODES, HTTPChannel, datetimeToString, parse_qs
-from twisted.web.http_headers import _nameEncoder
+from twisted.web.http_headers import Headers, _nameEncoder
 from twisted.web.server import Request, version
 
 from agentcom.shortcuts.endpoints import Endpoints
-from agentcom.shortcuts.heads import Plain, plain
+from agentcom.shortcuts.heads import Head, Plain, plain
+
+KEPT_HEAD = 1024
+"""Bytes of a head that a connection remembers, to know it again."""
 
 canonical = _nameEncoder.encode
 
@@ -57,24 +60,34 @@ class Dates:
         return begin
 
 
+def put(headers: Headers, name: bytes, value: bytes) -> None:
+    """As ``setRawHeaders``, of a value without line breaks.
+
+    :param name: written as Twisted writes it, such as ``Content-Type``.
+    """
+    headers._rawHeaders[name] = [value]
+
+
 class QuickRequest(Request):
     """A request that can be taken whole, and answered in one write.
 
+    :ivar whole: it was taken whole, so that :meth:`answer` may be called at any time.
     :ivar waits_for: what its answer waits for, if it waits.
     """
 
-    _quick = False
+    whole = False
     waits_for: Deferred[Any] | None = None
 
     def take(self, plain: Plain) -> None:
         """Become what was taken from the bytes; as ``requestReceived`` would have it."""
-        self._quick = True
-        self.requestHeaders._rawHeaders = {
-            canonical(name): [value] for name, value in plain.headers.items()
-        }
-        self.method, self.uri, self.path = plain.method, plain.target, plain.path
+        self.whole = True
+        head = plain.head
+        if head.fields is None:
+            head.fields = {canonical(name): [value] for name, value in head.headers.items()}
+        self.requestHeaders._rawHeaders = head.fields.copy()
+        self.method, self.uri, self.path = head.method, head.target, head.path
         self.clientproto = b"HTTP/1.1"
-        self.args = {} if plain.query is None else parse_qs(plain.query, True)
+        self.args = {} if head.query is None else parse_qs(head.query, True)
         self.content = BytesIO(plain.body)
         channel: Any = self.channel
         self.site = channel.site
@@ -89,7 +102,7 @@ class QuickRequest(Request):
         return bool(self.finished or self._disconnected)
 
     def write(self, data: bytes) -> None:
-        if self._quick and not self.startedWriting:
+        if self.whole and not self.startedWriting:
             # ``process`` would have said it.
             self.responseHeaders.setRawHeaders(b"server", [version])
             self.responseHeaders.setRawHeaders(b"date", [datetimeToString()])
@@ -99,7 +112,8 @@ class QuickRequest(Request):
         """Write an answer that is whole, and finish."""
         if self.is_over():
             return
-        whole = self.responseHeaders._rawHeaders.get(b"Content-Length") == [b"%d" % len(body)]
+        headers = self.responseHeaders._rawHeaders
+        whole = headers.get(b"Content-Length") == [b"%d" % len(body)]
         if self.startedWriting or self.cookies or self.code in NO_BODY_CODES or not whole:
             self.write(body)
             self.finish()  # type: ignore[no-untyped-call]  # untyped in Twisted
@@ -108,13 +122,14 @@ class QuickRequest(Request):
         self.sentLength = len(body)
         channel: Any = self.channel
         parts = [channel.dates.begin(self.code, self.code_message, channel.clock.seconds())]
-        for name, values in self.responseHeaders._rawHeaders.items():
+        for name, values in headers.items():
             for value in values:
-                parts.append(b"%b: %b\r\n" % (name, value))
-        parts.append(b"\r\n")
-        parts.append(body)
+                parts += (name, b": ", value, b"\r\n")
+        parts += (b"\r\n", body)
         channel.transport.write(b"".join(parts))
-        self.finish()  # type: ignore[no-untyped-call]  # untyped in Twisted
+        # As ``finish``, but that it tells no log of Twisted's.
+        self.finished = 1
+        self._cleanup()  # type: ignore[no-untyped-call]  # untyped in Twisted
 
     def connectionLost(self, reason: Failure) -> None:
         super().connectionLost(reason)  # type: ignore[no-untyped-call]  # untyped in Twisted
@@ -136,13 +151,14 @@ class QuickChannel(HTTPChannel):
     dates: Dates
     partly: Plain | None = None
     _quick: QuickRequest | None = None
+    _head: Head | None = None
 
     def dataReceived(self, data: bytes) -> None:
         found, over = self.partly, b""
         if found is not None:
             over = found.add(data)
         elif self.endpoints is not None and self.is_between():
-            found = plain(data)
+            found = plain(data, self._head)
             if found is not None and not (
                 self.endpoints.serves(found.path) and self.is_usual(found)
             ):
@@ -173,6 +189,8 @@ class QuickChannel(HTTPChannel):
         self.persistent = 1
         self._handlingRequest = True
         self._quick = request
+        if len(plain.head.raw) <= KEPT_HEAD:
+            self._head = plain.head
         self.setRawMode()  # type: ignore[no-untyped-call]  # untyped in Twisted
         request.take(plain)
         refused = request.refusal()
@@ -198,4 +216,10 @@ class QuickChannel(HTTPChannel):
             return
         self._quick = None
         self.resetTimeout()  # type: ignore[no-untyped-call]  # untyped in Twisted
-        super().requestDone(request)  # type: ignore[no-untyped-call]  # untyped in Twisted
+        if self._dataBuffer:
+            super().requestDone(request)  # type: ignore[no-untyped-call]  # untyped in Twisted
+            return
+        # Nothing came meanwhile, so nobody has stopped reading.
+        self.requests.clear()
+        self._handlingRequest = False
+        self.setLineMode()  # type: ignore[no-untyped-call]  # untyped in Twisted

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from agentcom.core.task import Task
+from agentcom.wire.http import PushTask
+from agentcom.wire.tasks import SubmitTask
 from tests.contract.queueing import QueueTests
 
 
@@ -32,6 +35,22 @@ class AtOnceTests(QueueTests):
         agent = self.hub.agent("a")
         came = agent.say("task_submit", description="work")
         self.assertEqual([frame["type"] for frame in came], ["task_submitted", "task_assign"])
+
+    def test_handed_over_all_the_same(self) -> None:
+        """The agent gets its task also where telling its submitter fails."""
+        agent = self.hub.agent("a", slots=2)
+        told: list[str] = []
+
+        def fails(task: Task) -> None:
+            told.append(task.id)
+            raise ZeroDivisionError
+
+        self.hub.hub.submissions.take("s", SubmitTask(description="work"), fails)
+        self.hub.hub.pushes.take("s", PushTask(agent_id="a", description="work"), fails)
+        self.hub.settle()
+        self.assertEqual(len(told), 2)
+        self.assertEqual(self.assigned(agent), told)
+        self.assertEqual(len(self.flushLoggedErrors(ZeroDivisionError)), 2)
 
     def test_it_is_a_turn(self) -> None:
         """It counts as a turn of its submitter: of those who wait, others go first."""

@@ -245,6 +245,22 @@ class FailureTests(HttpCase):
         self.reads.error = None
         self.answers(self.post(PUSH, body), 200)
 
+    def test_internal_error_at_once(self) -> None:
+        """So is one before anything is waited for, and it is counted as an answer."""
+
+        def fails(count: int) -> bytes:
+            raise OSError("no random bytes")
+
+        ids = self.hub.hub.ids
+        self.patch(ids, "_random_bytes", fails)
+        ids._used = len(ids._pool)
+        mine = {"X-Request-Id": "mine-1"}
+        answer = self.post("/api/tasks", {"description": "x"}, headers=mine)
+        self.answers(answer, 500, error="internal_error", request_id="mine-1")
+        self.assertEqual(len(self.flushLoggedErrors(OSError)), 1)
+        metrics = self.get("/metrics", headers=mine).text
+        self.assertIn(b'http_requests_total{route="submit_task",status="5xx"} 1.0\n', metrics)
+
     def test_id_is_in_the_log(self) -> None:
         """The request id of the answer is in the log beside the traceback."""
         seen: list[str] = []

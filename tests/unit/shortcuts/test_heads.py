@@ -8,11 +8,32 @@ from hypothesis import given
 from hypothesis import strategies as st
 from twisted.trial.unittest import SynchronousTestCase
 
-from agentcom.shortcuts.heads import MOST_HEAD, plain
+from agentcom.shortcuts.heads import MOST_HEAD, Plain, plain
 
 HEAD = (
     b"POST /api/tasks?a=1?b HTTP/1.1\r\nHost: hub:4000\r\nX-One:  two \r\nContent-Length: 5\r\n\r\n"
 )
+
+
+heads = st.builds(
+    lambda start, lines: b"\r\n".join([start, *lines, b"", b""]),
+    st.sampled_from((b"POST /x HTTP/1.1", b"POST /x?y HTTP/1.1", b"GET /x HTTP/1.1", b"GET /x")),
+    st.lists(
+        st.sampled_from((b"Host: hub", b"A: b", b"Content-Length: 5", b"Content-Length: 55", b"")),
+        max_size=4,
+    ),
+)
+
+
+def told(found: Plain | None) -> object:
+    """Everything that is known of a request."""
+    if found is None:
+        return None
+    head = found.head
+    return (
+        (head.raw, head.method, head.target, head.path, head.query, head.headers, head.length),
+        (found.method, found.path, found.headers, found.body, found.missing),
+    )
 
 
 class PlainTests(SynchronousTestCase):
@@ -23,7 +44,7 @@ class PlainTests(SynchronousTestCase):
         found = plain(HEAD + b"hello")
         assert found is not None
         self.assertEqual(
-            (found.method, found.path, found.query), (b"POST", b"/api/tasks", b"a=1?b")
+            (found.method, found.path, found.head.query), (b"POST", b"/api/tasks", b"a=1?b")
         )
         self.assertEqual(
             found.headers, {b"host": b"hub:4000", b"x-one": b"two", b"content-length": b"5"}
@@ -39,6 +60,25 @@ class PlainTests(SynchronousTestCase):
         over = b"".join(found.add(more[start:end]) for start, end in pairwise(places))
         self.assertEqual((found.body, over), (more[:5], more[5:]))
         self.assertEqual(found.missing, max(0, 5 - len(more)))
+
+    def test_known_head(self) -> None:
+        """A head that came before is not parsed again, and its body is the new one's."""
+        first = plain(HEAD + b"hello")
+        assert first is not None
+        again = plain(HEAD + b"world", first.head)
+        assert again is not None
+        self.assertIs(again.head, first.head)
+        self.assertEqual((again.body, again.missing), (b"world", 0))
+        self.assertIsNone(plain(HEAD + b"world, and more", first.head))
+
+    @given(heads, heads, st.binary(max_size=8))
+    def test_any_head_before(self, before: bytes, data: bytes, body: bytes) -> None:
+        """What came before changes nothing of what is found, or not found."""
+        earlier = plain(before)
+        self.assertEqual(
+            told(plain(data + body, None if earlier is None else earlier.head)),
+            told(plain(data + body)),
+        )
 
     def test_left_to_http(self) -> None:
         """Whatever is not plain."""

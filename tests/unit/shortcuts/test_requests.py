@@ -195,6 +195,22 @@ class TakenTests(SynchronousTestCase):
         self.assertEqual(self.slow, [])
         self.assertEqual(statuses(self.client), [200, 201, 201, 200])
 
+    def test_the_same_head_again(self) -> None:
+        """Requests whose heads are alike, or differ a little, get their own answers."""
+        first = request(b"POST /api/tasks HTTP/1.1", TASK, SIGNED)
+        first = first.replace(b"TOKEN", self.hub.admin_token.encode())
+        for data in (
+            first,
+            first.replace(b'"n": 1', b'"n": 2'),
+            first.replace(b"Bearer ", b"Bearer 0"),
+            first,
+            first.replace(b"/api/tasks", b"/api/nothing"),
+            first,
+        ):
+            write(self.client, data)
+            self.hub.settle()
+        self.assertEqual(statuses(self.client), [200, 201, 201, 401, 201, 404, 201])
+
     def test_is_not_used(self) -> None:
         """It sees all that is unusual, and what was asked together."""
         for data in (
@@ -241,6 +257,21 @@ class TakenTests(SynchronousTestCase):
         self.assertFalse(self.client.lost)
         self.hub.advance(10)
         self.assertTrue(self.client.lost)
+
+    def test_asked_meanwhile(self) -> None:
+        """What is asked while an answer is waited for is answered after it, and so is the next."""
+        waits = request(b"GET /api/mailbox/a?wait=30 HTTP/1.1", b"", SIGNED)
+        write(self.client, waits.replace(b"TOKEN", self.hub.token("a").encode()))
+        self.hub.settle()
+        write(self.client, request(b"GET /nothing HTTP/1.1"))
+        self.hub.settle()
+        self.assertEqual(statuses(self.client), [200])
+        del self.channel.lineReceived
+        self.hub.advance(31)
+        self.assertEqual(statuses(self.client), [200, 200, 404])
+        write(self.client, request())
+        self.hub.settle()
+        self.assertEqual(statuses(self.client), [200, 200, 404, 200])
 
     def test_a_client_that_leaves(self) -> None:
         """What it asked for is done all the same, and nothing is logged."""
