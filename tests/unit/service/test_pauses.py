@@ -26,7 +26,8 @@ class PausesTests(SynchronousTestCase):
         self.clock = Clock()
         # On this clock every pass takes no time.
         self.patch(pauses, "LONG_S", 0.0)
-        self.pauses = Pauses(self.clock)
+        self.used = 0.0
+        self.pauses = Pauses(self.clock, lambda: self.used)
         self.addCleanup(self.pauses.stop)
 
     def left_behind(self, full_passes: int) -> weakref.ref[Thing]:
@@ -91,6 +92,20 @@ class PausesTests(SynchronousTestCase):
         self.assertLessEqual(gc.get_freeze_count(), before)
         self.assertIsNotNone(kept)
 
+    def test_new_things_do_not_pile_up(self) -> None:
+        """What is made while as much is freed, which Python does not count, is looked at soon."""
+        self.pauses.start()
+        gc.disable()
+        self.addCleanup(gc.enable)
+        kept = [Thing() for _ in range(100)]
+        for used, left in ((pauses.BUSY_S / 2, 100), (pauses.BUSY_S / 2, 0)):
+            # A hub that does nothing makes nothing either.
+            self.used += used
+            self.clock.advance(pauses.LOOK_EVERY_S)
+            new = sum(isinstance(one, Thing) for one in gc.get_objects())
+            self.assertEqual(new, left)
+        self.assertEqual(len(kept), 100)
+
     def test_stop(self) -> None:
         """Afterwards the collector is as it was."""
         callbacks, thresholds = list(gc.callbacks), gc.get_threshold()
@@ -101,3 +116,4 @@ class PausesTests(SynchronousTestCase):
         found = self.left_behind(1)
         gc.collect()
         self.assertIsNone(found())
+        self.assertEqual(self.clock.getDelayedCalls(), [])
