@@ -116,7 +116,8 @@ class HubService(Service):
         self.parts = parts
         parts.start()
         # Not before the signal handlers are there: who reads it may stop us.
-        self._reactor.callWhenRunning(self._say_ready)
+        ready = self._disk.writer.ready
+        self._reactor.callWhenRunning(ready.addCallback, lambda _: self._say_ready())
         self._pace.start(parts)
 
     def _say_ready(self) -> None:

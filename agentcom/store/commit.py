@@ -91,14 +91,35 @@ class Batch:
         self.last_seq = last_seq
 
 
+BYTES_PER_CHANGE = 16 * 1024
+"""Bytes that count for one more change, so that a batch of several units has some 3 MiB."""
+
+
 def size(unit: Unit) -> int:
-    """How many changes a unit counts for, by the time that it takes of the reactor.
+    """How many changes a unit counts for, by the time that it takes.
 
     A task's row is in as many indexes when it goes as when it comes; events
     that go lie side by side.  What has no tasks is one change as well.
     """
     gone = len(unit.forgotten_events) // EVENTS_PER_CHANGE
-    return max(1, len(unit.new) + len(unit.tasks) + len(unit.forgotten) + gone)
+    changes = len(unit.new) + len(unit.tasks) + len(unit.forgotten) + gone
+    return max(1, changes) + _bytes(unit) // BYTES_PER_CHANGE
+
+
+def _bytes(unit: Unit) -> int:
+    """About what clients have said of it."""
+    said = 0
+    for task in unit.new:
+        said += len(task.description) + len(task.metadata)
+    for task in unit.tasks:
+        if task.result is not None:
+            said += len(task.result)
+    for draft in unit.drafts:
+        said += len(draft.payload)
+    if unit.post is not None:
+        for message in unit.post.messages:
+            said += len(message.payload)
+    return said
 
 
 Commit = Callable[[Batch], Deferred[None]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import marshal
 import sqlite3
 from collections.abc import Callable, Collection
 from typing import Any
@@ -99,7 +100,9 @@ def commit_here(
 
     def commit_batch(batch: Batch) -> Deferred[None]:
         try:
-            write(connection, script.of(batch))
+            # As over the pipe: what could not be sent must not be taken here, either.
+            steps = marshal.dumps(script.of(batch))
+            write(connection, marshal.loads(steps))
         except Exception:
             return fail(undo(Failure()))
         done: Deferred[Any] = run(lambda: commit(connection))

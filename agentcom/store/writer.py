@@ -1,9 +1,9 @@
-"""The program of the process that writes a hub's database: ``python -m agentcom.store.writer``.
+"""The program of the process that writes a hub's database.
 
-Reads batches of statements from its standard input, writes each in one transaction, and
-says on its standard output what became of it; the hub's side is :mod:`.writing`.  It ends
-when its input does: with the hub, however that ended.  A batch that has not arrived whole
-by then is not written; one that has, is.
+Says that it is there; then it reads batches of statements from its standard input, writes
+each in one transaction, and says on its standard output what became of it.  The hub's side,
+which starts it, is :mod:`.writing`.  It ends when its input does: with the hub, however that
+ended.  A batch that has not arrived whole by then is not written; one that has, is.
 
 Imports nothing but the standard library: it is there in some 20 ms and takes some 10 MiB.
 """
@@ -40,9 +40,10 @@ def serve(
 ) -> None:
     """Write what comes, until nothing more does.
 
-    :param answer: told of each batch, in their order: nothing where it is durable, otherwise
-        why it is not.
+    :param answer: told nothing at the beginning, and of each batch, in their order: nothing
+        where it is durable, otherwise why it is not.
     """
+    answer(b"")
     while len(head := source.read(SIZE_BYTES)) == SIZE_BYTES:
         size = int.from_bytes(head, "big")
         batch = source.read(size)
@@ -73,7 +74,3 @@ def main() -> None:
     with open(0, "rb") as source, open(1, "wb", buffering=0) as out, suppress(BrokenPipeError):
         serve(connection, source, lambda told: out.write(framed(told)))
     connection.close()
-
-
-if __name__ == "__main__":
-    main()

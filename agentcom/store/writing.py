@@ -7,10 +7,12 @@ process needs none of it: the reactor only makes the rows, and hears when they a
 
 from __future__ import annotations
 
+import fcntl
 import marshal
-import os
 import sys
+from collections import deque
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +26,18 @@ from agentcom.store.commit import Batch
 from agentcom.store.script import Script
 from agentcom.store.writer import SIZE_BYTES, framed
 
-PROGRAM = "agentcom.store.writer"
+PROGRAM = (
+    "import sys; sys.path.append(sys.argv.pop(1)); from agentcom.store.writer import main; main()"
+)
+"""Called with the directory that this package is in, and the database.  It is behind the
+standard library there, lest something beside the package be taken for a part of that."""
+
 INTO, OUT_OF, ERRORS = range(3)
+
+PIPE_BYTES = 1 << 20
+"""How much the pipe takes at once, where the system lets it: the reactor fills it once a turn,
+and a large batch would need hundreds of turns with the usual 64 KiB."""
+
 MOST_ERRORS = 4_096
 """Bytes of what the process says on its standard error that are logged."""
 
@@ -37,6 +49,7 @@ class WriterFailed(Exception):
 class Writer(ProcessProtocol):
     """One process that writes one database.
 
+    :ivar ready: fires when the process is there.
     :param ended: told why when it has ended without having been asked to: what it was given
         may be on disk or not, and only those who begin anew can tell.
     """
@@ -45,8 +58,10 @@ class Writer(ProcessProtocol):
 
     def __init__(self, ended: Callable[[str], None]) -> None:
         self._ended = ended
+        self.ready: Deferred[None] = Deferred()
         self._script = Script()
-        self._waiting: Deferred[None] | None = None
+        # What the process will answer: first that it is there.
+        self._awaited = deque([self.ready])
         self._answers = bytearray()
         self._errors = bytearray()
         self._stopped: Deferred[None] | None = None
@@ -64,14 +79,17 @@ class Writer(ProcessProtocol):
         """
         inherited = {3 + n: fd for n, fd in enumerate(keep)}
         home = str(Path(agentcom.__file__).parent.parent)
-        path = os.pathsep.join(filter(None, (home, os.environ.get("PYTHONPATH"))))
+        flags = ("-P", "-E" * sys.flags.ignore_environment, "-I" * sys.flags.isolated)
         self._process = reactor.spawnProcess(
             self,
             sys.executable,
-            [sys.executable, "-P", "-S", "-m", PROGRAM, str(database)],
-            env={**os.environ, "PYTHONPATH": path},
+            [sys.executable, *filter(None, flags), "-S", "-c", PROGRAM, home, str(database)],
+            env=None,
             childFDs={INTO: "w", OUT_OF: "r", ERRORS: "r", **inherited},
         )
+        with suppress(AttributeError, KeyError, OSError):
+            pipe = self._process.pipes[INTO].fileno()
+            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
         self._running = True
         self.pid = self._process.pid
 
@@ -85,8 +103,9 @@ class Writer(ProcessProtocol):
             self._script.forget()
             return fail(Failure())
         self._process.writeToChild(INTO, framed(steps))
-        self._waiting = Deferred()
-        return self._waiting
+        done: Deferred[None] = Deferred()
+        self._awaited.append(done)
+        return done
 
     def stop(self) -> Deferred[None]:
         """End the process; fires when it is gone.  Nothing may be under way."""
@@ -99,23 +118,15 @@ class Writer(ProcessProtocol):
         return self._stopped
 
     def outReceived(self, data: bytes) -> None:
-        """It says what became of a batch."""
+        """It says that it is there, or what became of a batch."""
         self._answers += data
-        if len(self._answers) < SIZE_BYTES:
-            return
-        end = SIZE_BYTES + int.from_bytes(self._answers[:SIZE_BYTES], "big")
-        if len(self._answers) < end:
-            return
-        said = bytes(self._answers[SIZE_BYTES:end])
-        del self._answers[:end]
-        waiting, self._waiting = self._waiting, None
-        if waiting is None:
-            return
-        if said:
-            self._script.forget()
-            waiting.errback(WriterFailed(said.decode("utf-8", "replace")))
-        else:
-            waiting.callback(None)
+        while len(self._answers) >= SIZE_BYTES:
+            end = SIZE_BYTES + int.from_bytes(self._answers[:SIZE_BYTES], "big")
+            if len(self._answers) < end:
+                break
+            said = bytes(self._answers[SIZE_BYTES:end])
+            del self._answers[:end]
+            self._answered(self._awaited.popleft(), said)
 
     def errReceived(self, data: bytes) -> None:
         """It complains; told when it has ended."""
@@ -131,3 +142,10 @@ class Writer(ProcessProtocol):
             self._stopped.callback(None)
         else:
             self._ended(reason.getErrorMessage())
+
+    def _answered(self, done: Deferred[None], said: bytes) -> None:
+        if said:
+            self._script.forget()
+            done.errback(WriterFailed(said.decode("utf-8", "replace")))
+        else:
+            done.callback(None)

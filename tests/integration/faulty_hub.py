@@ -29,8 +29,11 @@ KILLED = 77
 
 def break_the_writer() -> None:
     """Have a process write that fails while the flag is there; see :mod:`.faulty_writer`."""
-    writing.PROGRAM = "tests.integration.faulty_writer"
-    os.environ["PYTHONPATH"] = str(Path(__file__).parents[2])
+    tests = str(Path(__file__).parents[2])
+    writing.PROGRAM = (
+        f"import sys; sys.path += [sys.argv.pop(1), {tests!r}];"
+        "from tests.integration import faulty_writer; faulty_writer.main()"
+    )
 
 
 def die_around(place: str, *, after: bool) -> None:

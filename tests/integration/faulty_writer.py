@@ -19,6 +19,7 @@ def _failing(connection: sqlite3.Connection) -> None:
     _commit(connection)
 
 
-if __name__ == "__main__":
+def main() -> None:
+    """Be the process, on such a disk."""
     transaction.commit = _failing
     writer.main()

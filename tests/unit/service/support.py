@@ -91,7 +91,7 @@ class WriterThread:
 
     def __init__(self, reactor: MemoryReactor, protocol: Any, database: str) -> None:
         self.pid = os.getpid()
-        self.unanswered = 0
+        self.unanswered = 1
         self._reactor = reactor
         self._protocol = protocol
         self._database = database

@@ -71,6 +71,7 @@ class StartTests(ServiceCase):
     def test_ready_line(self) -> None:
         """Once the hub runs it says where it listens, with the real port, and the dashboard."""
         service = self.started()
+        self.settle()
         self.assertEqual(self.ready_lines(), [])
         self.reactor.start()
         (line,) = self.ready_lines()
@@ -100,7 +101,16 @@ class StartTests(ServiceCase):
         )
         self.assertEqual(set(self.reactor.listening), {4000, 40001, 4002, 4003})
         self.reactor.start()
+        self.settle()
         self.assertEqual(len(self.ready_lines()), 4)
+
+    def test_ready_with_its_writer(self) -> None:
+        """It is not said that the hub is ready before the process is there that writes."""
+        self.started()
+        self.reactor.start()
+        self.assertEqual(self.ready_lines(), [])
+        self.settle()
+        self.assertEqual(len(self.ready_lines()), 1)
 
     def test_hub_started_is_logged(self) -> None:
         """Each start is an event of the log."""

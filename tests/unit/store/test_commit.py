@@ -12,8 +12,9 @@ from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
 from twisted.trial.unittest import SynchronousTestCase
 
+from agentcom.core.events import TASKS, Draft
 from agentcom.store.commit import BATCH, GIVE_UP_AFTER_S, UNWELL_AFTER_S, Batch, GroupCommit, size
-from agentcom.store.interface import Unit
+from agentcom.store.interface import Post, Unit
 from tests.unit.store.support import (
     FailingTransaction,
     Held,
@@ -23,6 +24,7 @@ from tests.unit.store.support import (
     make_task,
     unit_of,
 )
+from tests.unit.store.test_messages import message
 
 
 class CommitCase(SynchronousTestCase):
@@ -185,6 +187,22 @@ class GatheringTests(CommitCase):
         self.advance(1)
         gone = [(len(ids), len(seqs)) for *_, ids, seqs, _ in self.database.committed]
         self.assertEqual(gone, [(3, 900), (1, 900)])
+
+    def test_bytes_count(self) -> None:
+        """What clients have said counts, so that a batch of large units is no heap of bytes."""
+        long = "x" * 64 * 1024
+        said = [
+            Unit(new=[make_task(description=long)]),
+            Unit(new=[make_task(metadata=long.encode())]),
+            Unit(tasks=[make_task(result=long.encode())]),
+            Unit(drafts=[Draft(TASKS, "x", 0, payload=long.encode())]),
+            Unit(post=Post([message(1, payload=long.encode())])),
+        ]
+        self.assertEqual([size(unit) for unit in said], [5] * 5)
+        for n in range(100):
+            self.commits.add(Unit(new=[make_task(f"t{n}", description=long)]))
+        self.advance(1)
+        self.assertEqual(self.sizes(), [38, 38, 24])
 
     def test_idle(self) -> None:
         """``idle`` fires when everything handed over before and meanwhile is committed."""

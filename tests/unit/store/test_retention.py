@@ -75,7 +75,7 @@ class LookTests(RetentionCase):
     def test_ended_tasks_with_their_events(self) -> None:
         """A task that ended goes with all of its events, whichever way it ended."""
         for status in sorted(ENDED):
-            self.add(status, 2, status=status)
+            self.add(status.value, 2, status=status)
         found = self.look(100)
         self.assertEqual((found.tasks, found.next), (sorted(ENDED), None))
         self.assertEqual(found.events, list(range(1, 9)))
@@ -83,7 +83,7 @@ class LookTests(RetentionCase):
     def test_what_lives_is_not_named(self) -> None:
         """A task that has not ended stays with its events, however old it is."""
         for status in sorted(set(Status) - ENDED):
-            self.add(status, 2, status=status)
+            self.add(status.value, 2, status=status)
         self.assertEqual(self.look(100), Old([], [], None))
 
     def test_the_cutoff(self) -> None:

@@ -39,6 +39,7 @@ class WriterTests(SynchronousTestCase):
     def serve(self, data: bytes) -> list[int]:
         """Serve all of it; gives what another connection then finds."""
         writer.serve(self.db, BytesIO(data), self.said.append)
+        self.assertEqual(self.said.pop(0), b"")
         look = sqlite3.connect(self.path)
         self.addCleanup(look.close)
         return [n for (n,) in look.execute("SELECT n FROM t ORDER BY n")]
@@ -66,7 +67,7 @@ class WriterTests(SynchronousTestCase):
         silent = sqlite3.connect(self.path, isolation_level=None, factory=Silent)
         self.addCleanup(silent.close)
         writer.serve(silent, BytesIO(sent(put(1))), self.said.append)
-        self.assertEqual(self.said, [b"ValueError"])
+        self.assertEqual(self.said, [b"", b"ValueError"])
         self.assertFalse(silent.in_transaction)
 
     def test_what_is_no_batch(self) -> None:

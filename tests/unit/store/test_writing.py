@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import marshal
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.error import ProcessTerminated
@@ -11,6 +12,7 @@ from twisted.logger import globalLogPublisher
 from twisted.python.failure import Failure
 from twisted.trial.unittest import SynchronousTestCase
 
+from agentcom.store import writing
 from agentcom.store.commit import Batch
 from agentcom.store.interface import Unit
 from agentcom.store.script import Script
@@ -55,6 +57,9 @@ class WriterCase(SynchronousTestCase):
         self.process = Process()
         self.writer = Writer(self.ended.append)
         self.writer.start(self.process, Path("x.db"), [5, 9])
+        self.assertNoResult(self.writer.ready)
+        self.writer.outReceived(framed(b""))
+        self.assertIsNone(self.successResultOf(self.writer.ready))
 
     def died(self) -> None:
         """The process is no more."""
@@ -79,6 +84,30 @@ class WriterTests(WriterCase):
         self.assertNoResult(done)
         self.writer.outReceived(framed(b""))
         self.assertIsNone(self.successResultOf(done))
+
+    def test_before_it_is_there(self) -> None:
+        """What is committed before the process has come up is answered after it has."""
+        writer = Writer(self.ended.append)
+        writer.start(self.process, Path("x.db"), [])
+        done = writer.commit(batch())
+        writer.outReceived(framed(b"")[:-1])
+        self.assertNoResult(writer.ready)
+        writer.outReceived(framed(b"")[-1:] + framed(b"no"))
+        self.successResultOf(writer.ready)
+        self.failureResultOf(done, WriterFailed)
+
+    def test_isolated(self) -> None:
+        """The process goes by the environment where the hub's own interpreter does."""
+
+        def flags(**given: int) -> list[str]:
+            usual = {"isolated": 0, "ignore_environment": 0}
+            self.patch(writing.sys, "flags", SimpleNamespace(**{**usual, **given}))
+            Writer(self.ended.append).start(self.process, Path("x.db"), [])
+            return self.process.args[1 : self.process.args.index("-S")]
+
+        self.assertEqual(flags(), ["-P"])
+        self.assertEqual(flags(ignore_environment=1), ["-P", "-E"])
+        self.assertEqual(flags(ignore_environment=1, isolated=1), ["-P", "-E", "-I"])
 
     def test_failed(self) -> None:
         """What the process says of a batch that failed is the reason of the failure."""
