@@ -17,6 +17,12 @@ LOOK_S = 0.01
 """Seconds between two looks at whether it is."""
 
 
+LEFT = (
+    "; there is no such process here: what writes its database has not ended (agentcom.store.writer"
+    " in the list of processes: wait for its disk, or end it), or that hub is in another container"
+)
+
+
 class Lock:
     """An exclusive lock of one process on a file that tells who has it.
 
@@ -60,9 +66,8 @@ class Lock:
             gone = _gone(holder)
             if not gone or waited >= LAST_BATCH_S:
                 os.close(file)
-                writer = ": it is gone, and what wrote its database does not end" if gone else ""
                 raise StartError(
-                    f"data directory in use by process {holder}: {folder}{writer}"
+                    f"data directory in use by process {holder}: {folder}{LEFT if gone else ''}"
                 ) from None
             self._wait(LOOK_S)
             waited += LOOK_S
@@ -87,14 +92,15 @@ def _locked(file: int) -> bool:
 
 
 def _gone(holder: str) -> bool:
-    """Whether there is no process of this number."""
+    """Whether there is no process of this number, or one that has ended."""
     try:
         os.kill(int(holder), 0)
+        # Nobody has asked yet how it ended; what comes before the last parenthesis is a name.
+        return Path(f"/proc/{holder}/stat").read_bytes().rpartition(b")")[2].split()[:1] == [b"Z"]
     except ProcessLookupError:
         return True
     except (OSError, ValueError, OverflowError):
         return False
-    return False
 
 
 class DataDir:

@@ -154,6 +154,7 @@ class GroupCommit:
         self._waiting: deque[Unit] = deque()
         self._busy = False
         self._telling: deque[Iterator[None]] = deque()
+        self._held = False
         self._failing_since: float | None = None
         self._began: float | None = None
         self._tries = 0
@@ -202,6 +203,10 @@ class GroupCommit:
         return waiter
 
     def _next(self) -> None:
+        if len(self._telling) > 1:
+            # More would be told of late, where nobody counts it: let it wait where it is counted.
+            self._held = True
+            return
         units: list[Unit] = []
         changes = 0
         while self._waiting and changes < BATCH:
@@ -251,6 +256,9 @@ class GroupCommit:
             except Exception:
                 self.log.failure("after a commit")
             self._telling.popleft()
+            if self._held:
+                self._held = False
+                self._clock.callLater(0, self._next)
         if not self._busy:
             waiters, self._idle = self._idle, []
             for waiter in waiters:

@@ -182,4 +182,16 @@ class HeirTests(SynchronousTestCase):
         error = self.assertRaises(StartError, Lock(self.path, self.waited.append).acquire)
         self.assertEqual(round(sum(self.waited), 1), LAST_BATCH_S)
         self.assertIn(f"in use by process {self.holder.pid}", str(error))
-        self.assertIn("it is gone", str(error))
+        self.assertIn("no such process here", str(error))
+
+    def test_ended_and_not_asked(self) -> None:
+        """A holder that has ended, and whose parent has not looked yet, is gone as well."""
+        path = self.path.with_name("zombie")
+        holder = subprocess.Popen(
+            [sys.executable, "-c", HEIR, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        self.addCleanup(holder.communicate)
+        # It has ended, and stays: nobody has taken its exit code.
+        os.waitid(os.P_PID, holder.pid, os.WEXITED | os.WNOWAIT)
+        self.assertRaises(StartError, Lock(path, self.waited.append).acquire)
+        self.assertEqual(round(sum(self.waited), 1), LAST_BATCH_S)

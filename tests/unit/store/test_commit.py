@@ -392,6 +392,24 @@ class TellingTests(CommitCase):
         self.assertEqual(self.order, [0, 1, 2, 3, "later"])
         self.assertFalse(self.commits.busy)
 
+    def test_late_telling_holds_up_batches(self) -> None:
+        """While two batches are not told of, what comes waits where it is counted."""
+        untold, waiting = [], []
+
+        def answer() -> None:
+            untold.append(len(self.database.committed) - len(self.told))
+            waiting.append(self.commits.backlog)
+            self.clock.rightNow += 0.004
+
+        for n in range(200):
+            more = Unit(drafts=[make_draft()], then=answer)
+            self.clock.callLater(0.001 * n, self.commits.add, more)
+        self.advance(5)
+        self.assertEqual(len(untold), 200)
+        self.assertLessEqual(max(untold), 1)
+        self.assertGreater(max(waiting), 50)
+        self.assertFalse(self.commits.busy)
+
     def test_not_idle_before_all_are_told(self) -> None:
         """``idle`` waits for answers that wait for their turn."""
         self.slow(4)
