@@ -7,12 +7,11 @@ process needs none of it: the reactor only makes the rows, and hears when they a
 
 from __future__ import annotations
 
-import fcntl
 import marshal
+import os
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +22,7 @@ from twisted.python.failure import Failure
 
 import agentcom
 from agentcom.store.commit import Batch
+from agentcom.store.pipe import Pipe
 from agentcom.store.script import Script
 from agentcom.store.writer import SIZE_BYTES, framed
 
@@ -33,10 +33,6 @@ PROGRAM = (
 standard library there, lest something beside the package be taken for a part of that."""
 
 INTO, OUT_OF, ERRORS = range(3)
-
-PIPE_BYTES = 1 << 20
-"""How much the pipe takes at once, where the system lets it: the reactor fills it once a turn,
-and a large batch would need hundreds of turns with the usual 64 KiB."""
 
 MOST_ERRORS = 4_096
 """Bytes of what the process says on its standard error that are logged."""
@@ -67,6 +63,7 @@ class Writer(ProcessProtocol):
         self._stopped: Deferred[None] | None = None
         self._running = False
         self._process: Any = None
+        self._pipe: Pipe | None = None
         self.pid: int | None = None
 
     def start(self, reactor: Any, database: Path, keep: Iterable[int]) -> None:
@@ -80,29 +77,35 @@ class Writer(ProcessProtocol):
         inherited = {3 + n: fd for n, fd in enumerate(keep)}
         home = str(Path(agentcom.__file__).parent.parent)
         flags = ("-P", "-E" * sys.flags.ignore_environment, "-I" * sys.flags.isolated)
-        self._process = reactor.spawnProcess(
-            self,
-            sys.executable,
-            [sys.executable, *filter(None, flags), "-S", "-c", PROGRAM, home, str(database)],
-            env=None,
-            childFDs={INTO: "w", OUT_OF: "r", ERRORS: "r", **inherited},
-        )
-        with suppress(AttributeError, KeyError, OSError):
-            pipe = self._process.pipes[INTO].fileno()
-            fcntl.fcntl(pipe, fcntl.F_SETPIPE_SZ, PIPE_BYTES)
+        self._pipe = pipe = Pipe(reactor)
+        try:
+            self._process = reactor.spawnProcess(
+                self,
+                sys.executable,
+                [sys.executable, *filter(None, flags), "-S", "-c", PROGRAM, home, str(database)],
+                env=None,
+                childFDs={INTO: pipe.far, OUT_OF: "r", ERRORS: "r", **inherited},
+            )
+        finally:
+            os.close(pipe.far)
         self._running = True
         self.pid = self._process.pid
 
+    @property
+    def busy(self) -> bool:
+        """Whether the process has something to answer, or to end."""
+        return bool(self._awaited) or (self._stopped is not None and self._running)
+
     def commit(self, batch: Batch) -> Deferred[None]:
         """See :data:`.commit.Commit`."""
-        if not self._running:
+        if self._pipe is None or not self._running:
             return fail(WriterFailed("the process that writes the database has ended"))
         try:
             steps = marshal.dumps(self._script.of(batch))
         except Exception:
             self._script.forget()
             return fail(Failure())
-        self._process.writeToChild(INTO, framed(steps))
+        self._pipe.send(framed(steps))
         done: Deferred[None] = Deferred()
         self._awaited.append(done)
         return done
@@ -111,8 +114,8 @@ class Writer(ProcessProtocol):
         """End the process; fires when it is gone.  Nothing may be under way."""
         if self._stopped is None:
             self._stopped = Deferred()
-            if self._running:
-                self._process.closeStdin()
+            if self._pipe is not None and self._running:
+                self._pipe.end()
             else:
                 self._stopped.callback(None)
         return self._stopped
@@ -135,6 +138,8 @@ class Writer(ProcessProtocol):
     def processEnded(self, reason: Failure) -> None:
         """It is no more."""
         self._running = False
+        if self._pipe is not None:
+            self._pipe.end()
         if self._errors:
             said = self._errors.decode("utf-8", "replace")
             self.log.error("the process that writes the database said: {said}", said=said)

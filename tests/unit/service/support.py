@@ -52,7 +52,6 @@ class MemoryReactor(MemoryReactorClock):  # type: ignore[misc]  # untyped in Twi
         super().__init__()
         self.advance(NOW / 1000)
         self.listening: dict[int, Any] = {}
-        self.writers: list[WriterThread] = []
         self._from_threads: queue.Queue[Callable[[], Any]] = queue.Queue()
 
     def listenTCP(self, port: int, factory: Any, backlog: int = 50, interface: str = "") -> Port:
@@ -63,9 +62,10 @@ class MemoryReactor(MemoryReactorClock):  # type: ignore[misc]  # untyped in Twi
         kind = IPv6Address if ":" in interface else IPv4Address
         return Port(self, kind("TCP", interface or "0.0.0.0", number))
 
-    def spawnProcess(self, protocol: Any, path: str, args: list[str], **_: Any) -> WriterThread:
-        self.writers.append(WriterThread(self, protocol, args[-1]))
-        return self.writers[-1]
+    def spawnProcess(
+        self, protocol: Any, path: str, args: list[str], childFDs: dict[int, Any], **_: Any
+    ) -> WriterThread:
+        return WriterThread(self, protocol, args[-1], childFDs[0])
 
     def callFromThread(self, f: Callable[..., Any], *args: Any, **kw: Any) -> None:
         self._from_threads.put(lambda: f(*args, **kw))
@@ -73,6 +73,10 @@ class MemoryReactor(MemoryReactorClock):  # type: ignore[misc]  # untyped in Twi
     def turn(self, seconds: float = 0.0) -> bool:
         """One turn of the loop; gives whether a thread was done in so many seconds."""
         self.advance(0)
+        for pipe in self.getWriters():
+            if reason := pipe.doWrite():
+                self.removeWriter(pipe)
+                pipe.connectionLost(Failure(reason))
         try:
             self._from_threads.get(seconds > 0, seconds)()
         except queue.Empty:
@@ -87,49 +91,26 @@ class MemoryReactor(MemoryReactorClock):  # type: ignore[misc]  # untyped in Twi
 
 
 class WriterThread:
-    """The program of the process that writes, in a thread: the transport of such a process."""
+    """The program of the process that writes, in a thread."""
 
-    def __init__(self, reactor: MemoryReactor, protocol: Any, database: str) -> None:
+    def __init__(self, reactor: MemoryReactor, protocol: Any, database: str, source: int) -> None:
         self.pid = os.getpid()
-        self.unanswered = 1
         self._reactor = reactor
         self._protocol = protocol
         self._database = database
-        self._sent: queue.SimpleQueue[bytes] = queue.SimpleQueue()
-        self._unread = b""
+        self._source = os.dup(source)
         threading.Thread(target=self._serve, daemon=True).start()
-
-    def writeToChild(self, child: int, data: bytes) -> None:
-        self.unanswered += 1
-        self._sent.put(data)
-
-    def closeStdin(self) -> None:
-        self.unanswered += 1
-        self._sent.put(b"")
-
-    def read(self, size: int) -> bytes:
-        """The thread reads; it waits for what was not sent yet."""
-        while len(self._unread) < size and (more := self._sent.get()):
-            self._unread += more
-        found, self._unread = self._unread[:size], self._unread[size:]
-        return found
 
     def _serve(self) -> None:
         connection = connections.connect(self._database)
-        writer.serve(connection, self, self._answer)
+        with open(self._source, "rb") as source:
+            writer.serve(connection, source, self._answer)
         connection.close()
-        self._reactor.callFromThread(self._ended)
-
-    def _ended(self) -> None:
-        self.unanswered -= 1
-        self._protocol.processEnded(Failure(ProcessDone(0)))
+        ended = Failure(ProcessDone(0))
+        self._reactor.callFromThread(self._protocol.processEnded, ended)
 
     def _answer(self, told: bytes) -> None:
-        self._reactor.callFromThread(self._answered, writer.framed(told))
-
-    def _answered(self, framed: bytes) -> None:
-        self.unanswered -= 1
-        self._protocol.outReceived(framed)
+        self._reactor.callFromThread(self._protocol.outReceived, writer.framed(told))
 
 
 class ServiceCase(SynchronousTestCase):
@@ -207,8 +188,8 @@ class ServiceCase(SynchronousTestCase):
             busy = any(moved) or due or turned or self._threads_work()
 
     def _threads_work(self) -> bool:
-        work = any(workers.busy for s in self._services for workers in workers_of(s))
-        return work or any(thread.unanswered for thread in self.reactor.writers)
+        disks = [s._disk for s in self._services if s._disk is not None]
+        return any(disk.writer.busy or any(w.busy for w in disk.workers) for disk in disks)
 
     def until(self, done: Callable[[], object]) -> None:
         """Let everything happen, after which something must be so."""

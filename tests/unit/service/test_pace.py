@@ -8,6 +8,7 @@ from types import SimpleNamespace
 from typing import Any
 
 from twisted.internet.task import Clock
+from twisted.logger import Logger
 from twisted.trial.unittest import SynchronousTestCase
 
 from agentcom.config import Config
@@ -31,6 +32,13 @@ class Reactor(Clock):
         self.readers.remove(reader)
 
 
+class Poller:
+    """That of another kind of reactor."""
+
+    def close(self) -> None:
+        pass
+
+
 class Load:
     """How much there is to do."""
 
@@ -49,15 +57,22 @@ class PaceTests(SynchronousTestCase):
         self.reactor = Reactor()
         self.addCleanup(self.reactor._poller.close)
         self.load = Load()
-        self.pace = Pace(self.reactor, Config(data_dir=Path("."), database=Path("agentcom.db")))
-        parts: Any = SimpleNamespace(
+        self.parts: Any = SimpleNamespace(
             hub=SimpleNamespace(agenda=SimpleNamespace(every_tick=None), load=self.load),
             measures=SimpleNamespace(turns=TurnLength(lambda: 0.0)),
             site=SimpleNamespace(door=SimpleNamespace(accept_ahead=None)),
         )
-        parts.hub.agenda.every_tick = parts.site.door.accept_ahead = lambda one: None
-        self.pace.start(parts)
-        self.addCleanup(self.pace.stop)
+        self.parts.hub.agenda.every_tick = lambda one: None
+        self.parts.site.door.accept_ahead = lambda one: None
+        self.pace = self.start()
+
+    def start(self, **settings: Any) -> Pace:
+        """Keep the pace of this reactor, with these settings."""
+        config = Config(data_dir=Path("."), database=Path("agentcom.db"), **settings)
+        pace = Pace(self.reactor, config)
+        pace.start(self.parts)
+        self.addCleanup(pace.stop)
+        return pace
 
     def test_more_sockets_while_shedding(self) -> None:
         """While there is too much to do a turn has more calls, and then as many as before."""
@@ -74,3 +89,31 @@ class PaceTests(SynchronousTestCase):
         self.pace.stop()
         self.assertIsInstance(self.reactor._poller, select.epoll)
         self.assertEqual(self.reactor.readers, [])
+
+    def said(self, **settings: Any) -> list[str]:
+        """What the log says when a pace begins."""
+        said: list[str] = []
+
+        def observe(event: Any) -> None:
+            said.append(f"{event['log_level'].name}: {event['log_format'].format(**event)}")
+
+        self.pace.stop()
+        self.patch(Pace, "log", Logger(observer=observe))
+        self.start(**settings).stop()
+        return said
+
+    def test_without_epoll(self) -> None:
+        """A shortcut that cannot be used is told, and what needs it is a warning."""
+        self.assertEqual(self.said(), [])
+        self.reactor._poller.close()
+        self.reactor._poller = Poller()
+        self.assertEqual(len(told := self.said()), 1)
+        self.assertRegex(told[0], "^info: the shortcut polls is not used: .* has no epoll$")
+        _, warned = self.said(stall_log_ms=10.0)
+        self.assertRegex(warned, "^warn: --stall-log-ms is not used: it needs the shortcut polls")
+
+    def test_stall_log_without_polls(self) -> None:
+        """The same where the shortcut is off."""
+        (warned,) = self.said(stall_log_ms=10.0, shortcuts=frozenset())
+        self.assertRegex(warned, "^warn: --stall-log-ms is not used: it needs the shortcut polls")
+        self.assertEqual(self.said(shortcuts=frozenset()), [])

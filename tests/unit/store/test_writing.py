@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import marshal
+import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,24 +26,61 @@ from tests.unit.store.support import make_draft, make_task
 class Process:
     """A reactor that starts one process, and the process.
 
-    :ivar sent: what came to its standard input.
+    :ivar closed: whether its standard input has ended.
     """
 
     pid = 77
 
     def __init__(self) -> None:
-        self.sent: list[bytes] = []
-        self.closed = 0
+        self.closed = False
+        self._input = -1
+        self._unread = b""
+        self._writers: list[Any] = []
 
     def spawnProcess(self, protocol: Any, path: str, args: list[str], **given: Any) -> Process:
         self.args, self.given = args, given
+        self.end()
+        self._input = os.dup(given["childFDs"][0])
         return self
 
-    def writeToChild(self, child: int, data: bytes) -> None:
-        self.sent.append(data)
+    def end(self) -> None:
+        """Read no more."""
+        if self._input >= 0:
+            os.close(self._input)
+            self._input = -1
 
-    def closeStdin(self) -> None:
-        self.closed += 1
+    def addWriter(self, pipe: Any) -> None:
+        self._writers.append(pipe)
+
+    def removeWriter(self, pipe: Any) -> None:
+        if pipe in self._writers:
+            self._writers.remove(pipe)
+
+    def removeReader(self, pipe: Any) -> None:
+        pass
+
+    def turn(self) -> None:
+        """There is room in what is waited for."""
+        for pipe in list(self._writers):
+            if reason := pipe.doWrite():
+                self.removeWriter(pipe)
+                pipe.connectionLost(Failure(reason))
+
+    def sent(self) -> list[bytes]:
+        """The batches that came to its standard input, whole, since it was asked last."""
+        os.set_blocking(self._input, False)
+        with contextlib.suppress(BlockingIOError):
+            while data := os.read(self._input, 1 << 20):
+                self._unread += data
+            self.closed = True
+        found = []
+        while len(self._unread) >= SIZE_BYTES:
+            end = SIZE_BYTES + int.from_bytes(self._unread[:SIZE_BYTES], "big")
+            if end > len(self._unread):
+                break
+            found.append(self._unread[SIZE_BYTES:end])
+            self._unread = self._unread[end:]
+        return found
 
 
 def batch(n: int = 1) -> Batch:
@@ -55,6 +94,7 @@ class WriterCase(SynchronousTestCase):
     def setUp(self) -> None:
         self.ended: list[str] = []
         self.process = Process()
+        self.addCleanup(self.process.end)
         self.writer = Writer(self.ended.append)
         self.writer.start(self.process, Path("x.db"), [5, 9])
         self.assertNoResult(self.writer.ready)
@@ -72,15 +112,17 @@ class WriterTests(WriterCase):
     def test_started(self) -> None:
         """The process has the database, three pipes, and the locks that it shares."""
         self.assertEqual(self.process.args[-1], "x.db")
-        fds = {0: "w", 1: "r", 2: "r", 3: 5, 4: 9}
-        self.assertEqual(self.process.given["childFDs"], fds)
+        given = self.process.given["childFDs"]
+        self.assertEqual({**given, 0: "w"}, {0: "w", 1: "r", 2: "r", 3: 5, 4: 9})
+        self.assertRaises(OSError, os.fstat, given[0])
         self.assertEqual(self.writer.pid, 77)
 
     def test_committed(self) -> None:
         """A batch goes out as its statements, and is done when the process says so."""
         done = self.writer.commit(batch())
-        (sent,) = self.process.sent
-        self.assertEqual(marshal.loads(sent[SIZE_BYTES:]), Script().of(batch()))
+        (sent,) = self.process.sent()
+        self.assertEqual(marshal.loads(sent), Script().of(batch()))
+        self.assertTrue(self.writer.busy)
         self.assertNoResult(done)
         self.writer.outReceived(framed(b""))
         self.assertIsNone(self.successResultOf(done))
@@ -135,17 +177,32 @@ class WriterTests(WriterCase):
         self.writer.commit(changed).addErrback(lambda _: None)
         self.writer.outReceived(framed(b"no"))
         self.writer.commit(changed)
-        first, again = self.process.sent
+        first, again = self.process.sent()
         self.assertEqual(first, again)
         self.writer.outReceived(framed(b""))
         self.writer.commit(changed)
-        self.assertNotEqual(self.process.sent[-1], first)
+        self.assertNotEqual(self.process.sent(), [first])
+
+    def test_more_than_the_pipe_takes(self) -> None:
+        """What does not fit goes out as there is room, whole, and a stop waits for it."""
+        long = "x" * 5_000_000
+        self.writer.commit(Batch([Unit(new=[make_task("t", number=1, description=long)])], 0))
+        self.writer.stop()
+        found = self.process.sent()
+        self.assertEqual((found, self.process.closed), ([], False))
+        for _ in range(1_000):
+            self.process.turn()
+            found += self.process.sent()
+            if self.process.closed:
+                break
+        self.assertEqual([len(sent) > len(long) for sent in found], [True])
+        self.assertTrue(self.process.closed)
 
     def test_what_cannot_be_sent(self) -> None:
         """A value that cannot go over the pipe fails its batch, and sends nothing."""
         broken = Batch([Unit(new=[make_task("t", number=1, description=object())])], 0)
         self.failureResultOf(self.writer.commit(broken), ValueError)
-        self.assertEqual(self.process.sent, [])
+        self.assertEqual(self.process.sent(), [])
 
 
 class EndTests(WriterCase):
@@ -155,16 +212,22 @@ class EndTests(WriterCase):
         """A stop closes the pipe, and is over when the process is; asked twice, the same."""
         stopped = self.writer.stop()
         self.assertIs(self.writer.stop(), stopped)
-        self.assertEqual(self.process.closed, 1)
+        self.process.turn()
+        self.process.sent()
+        self.assertTrue(self.process.closed)
         self.assertNoResult(stopped)
+        self.assertTrue(self.writer.busy)
         self.died()
+        self.assertFalse(self.writer.busy)
         self.assertIsNone(self.successResultOf(stopped))
         self.assertEqual(self.ended, [])
 
     def test_dies(self) -> None:
         """A process that ends by itself is told of, and nothing is committed any more."""
         done = self.writer.commit(batch())
+        self.process.end()
         self.died()
+        self.process.turn()
         self.assertEqual(len(self.ended), 1)
         self.assertIn("signal 9", self.ended[0])
         # Whether this one is on disk nobody knows: it is neither done nor failed.
