@@ -396,16 +396,17 @@ class TellingTests(CommitCase):
         """While two batches are not told of, what comes waits where it is counted."""
         untold, waiting = [], []
 
-        def answer() -> None:
+        def answer(n: int) -> None:
+            self.order.append(n)
             untold.append(len(self.database.committed) - len(self.told))
             waiting.append(self.commits.backlog)
             self.clock.rightNow += 0.004
 
         for n in range(200):
-            more = Unit(drafts=[make_draft()], then=answer)
+            more = Unit(drafts=[make_draft()], then=partial(answer, n))
             self.clock.callLater(0.001 * n, self.commits.add, more)
         self.advance(5)
-        self.assertEqual(len(untold), 200)
+        self.assertEqual(self.order, list(range(200)))
         self.assertLessEqual(max(untold), 1)
         self.assertGreater(max(waiting), 50)
         self.assertFalse(self.commits.busy)

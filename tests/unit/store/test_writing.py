@@ -116,6 +116,7 @@ class WriterTests(WriterCase):
         self.assertEqual({**given, 0: "w"}, {0: "w", 1: "r", 2: "r", 3: 5, 4: 9})
         self.assertRaises(OSError, os.fstat, given[0])
         self.assertEqual(self.writer.pid, 77)
+        self.assertIsNone(self.process.given["env"])
 
     def test_committed(self) -> None:
         """A batch goes out as its statements, and is done when the process says so."""
@@ -201,8 +202,12 @@ class WriterTests(WriterCase):
     def test_what_cannot_be_sent(self) -> None:
         """A value that cannot go over the pipe fails its batch, and sends nothing."""
         broken = Batch([Unit(new=[make_task("t", number=1, description=object())])], 0)
-        self.failureResultOf(self.writer.commit(broken), ValueError)
+        changed = Batch([Unit(tasks=[make_task("u", number=3, agent_id="w")])], 0)
+        both = Batch([*changed.units, *broken.units], 0)
+        self.failureResultOf(self.writer.commit(both), ValueError)
         self.assertEqual(self.process.sent(), [])
+        self.writer.commit(changed)
+        self.assertEqual(list(map(marshal.loads, self.process.sent())), [Script().of(changed)])
 
 
 class EndTests(WriterCase):
