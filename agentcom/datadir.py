@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from threading import Event
 
@@ -93,14 +94,18 @@ def _locked(file: int) -> bool:
 
 def _gone(holder: str) -> bool:
     """Whether there is no process of this number, or one that has ended."""
+    with suppress(OSError):
+        # What comes before the last parenthesis is a name.
+        stat = Path(f"/proc/{holder}/stat").read_bytes().rpartition(b")")[2]
+        if stat.split()[:1] == [b"Z"]:
+            return True
     try:
         os.kill(int(holder), 0)
-        # Nobody has asked yet how it ended; what comes before the last parenthesis is a name.
-        return Path(f"/proc/{holder}/stat").read_bytes().rpartition(b")")[2].split()[:1] == [b"Z"]
     except ProcessLookupError:
         return True
     except (OSError, ValueError, OverflowError):
-        return False
+        pass
+    return False
 
 
 class DataDir:

@@ -41,13 +41,17 @@ class Pipe(FileDescriptor):
 
     def send(self, data: bytes) -> None:
         """Send all of it: now as far as it fits, if nothing waits from before."""
+        if self.dataBuffer or self._tempDataBuffer:
+            self.write(data)
+            return
         sent = 0
-        if not self.dataBuffer and not self._tempDataBuffer:
-            with suppress(OSError):
-                # A pipe that is broken is found out by the reactor.
-                sent = os.write(self._near, data)
+        with suppress(OSError):
+            # A pipe that is broken is found out by the reactor.
+            sent = os.write(self._near, data)
         if sent < len(data):
-            self.write(data[sent:])
+            # Not by ``write``, which copies what may be many megabytes, twice.
+            self.dataBuffer, self.offset = data, sent
+            self.startWriting()  # type: ignore[no-untyped-call]  # untyped in Twisted
 
     def writeSomeData(self, data: bytes) -> int | Exception:
         """Called by the reactor when there is room."""

@@ -86,6 +86,9 @@ class Writer(ProcessProtocol):
                 env=None,
                 childFDs={INTO: pipe.far, OUT_OF: "r", ERRORS: "r", **inherited},
             )
+        except BaseException:
+            pipe.connectionLost(Failure())
+            raise
         finally:
             os.close(pipe.far)
         self._running = True

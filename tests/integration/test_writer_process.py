@@ -74,9 +74,13 @@ class WriterProcessTests(ProcessTestCase):
         self.assertIn(first, [task["id"] for task in tasks])
 
     def test_signals(self) -> None:
-        """What is meant to stop the hub does not stop its writer before it."""
+        """It holds the hub's locks and nothing else, and is not stopped before the hub."""
         hub = self.hub()
         writer = writer_of(hub)
+        files = [os.readlink(file) for file in Path(f"/proc/{writer}/fd").iterdir()]
+        for lock in ("lock", "agentcom.db.lock"):
+            self.assertIn(str(hub.data_dir / lock), files)
+        self.assertFalse([file for file in files if file.startswith("socket:")], files)
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             os.kill(writer, number)
             submit(self.http(hub))

@@ -221,8 +221,11 @@ class StopTests(ServiceCase):
         """After a stop nothing listens, no time passes, and the directory is free."""
         service = self.started()
         self.request(service, "GET", "/health")
+        disk = service._disk
+        assert disk is not None
         took = self.stop(service)
         self.assertLess(took, 1)
+        self.assertFalse(disk.writer.busy, "what writes has not ended")
         self.assertEqual(self.reactor.listening, {})
         self.assertEqual(self.lines[-1], "stopped")
         self.pass_time(2)

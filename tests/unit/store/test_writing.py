@@ -118,6 +118,18 @@ class WriterTests(WriterCase):
         self.assertEqual(self.writer.pid, 77)
         self.assertIsNone(self.process.given["env"])
 
+    def test_cannot_be_started(self) -> None:
+        """Where there is no process there is no pipe, either."""
+        before = os.listdir("/proc/self/fd")
+
+        class Reactor(Process):
+            def spawnProcess(self, *_: Any, **given: Any) -> Process:
+                raise OSError("no")
+
+        start = Writer(self.ended.append).start
+        self.assertRaises(OSError, start, Reactor(), Path("x.db"), [])
+        self.assertEqual(os.listdir("/proc/self/fd"), before)
+
     def test_committed(self) -> None:
         """A batch goes out as its statements, and is done when the process says so."""
         done = self.writer.commit(batch())
