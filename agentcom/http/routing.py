@@ -31,6 +31,7 @@ from agentcom.http.route import JSON, Answer, Call, Later, Page, Result, Route, 
 from agentcom.hub.hub import Hub
 from agentcom.shortcuts.requests import QuickRequest, put
 from agentcom.wire.codec import decode, encode
+from agentcom.wire.large import LARGE, settled
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:-]{1,64}\Z")
 
@@ -134,8 +135,11 @@ class Api:
                 asked.token = token = self.authorize(route, request)
                 if route.own is not None and token is not None:
                     check_own(token, args[route.own])
-                size, body = (0, None) if decoder is None else _body(request, route, decoder)
-                result = route.handler(Call(request, token, args, body, size, request_id))
+                data = b"" if decoder is None else _data(request, route)
+                if decoder is not None and len(data) >= LARGE:
+                    return self._going_on(asked, self._large(asked, decoder, data))
+                body = None if decoder is None else _decoded(data, route, decoder)
+                result = route.handler(Call(request, token, args, body, len(data), request_id))
             except errors.AgentComError as e:
                 return self._answered(asked, refusal(e))
             except Exception:
@@ -151,6 +155,25 @@ class Api:
             return NOT_DONE_YET
 
         return serve
+
+    async def _large(self, asked: Asked, decoder: msgspec.json.Decoder[Any], data: bytes) -> Result:
+        """Look at a large body in several turns, then do what it asks."""
+        body: Any = None
+        try:
+            for found in settled(data, decoder):
+                body = found
+                await self._hub.turn()
+        except errors.ValidationFailed as e:
+            raise _refusal(e, asked.route) from None
+        if body is None:
+            body = _decoded(data, asked.route, decoder)
+        # The token may have been revoked meanwhile.
+        asked.token = token = self._callers.of(asked.request, asked.route)
+        call = Call(asked.request, token, asked.args, body, len(data), asked.request_id)
+        result = asked.route.handler(call)
+        if isinstance(result, Later):
+            return await _given(result)
+        return result if isinstance(result, (Answer, Page)) else await result
 
     def _write(self, asked: Asked, request: QuickRequest, answer: Answer) -> None:
         self.in_progress -= 1
@@ -253,17 +276,23 @@ def refusal(error: errors.AgentComError) -> Answer:
     return Answer(status, error.body(), headers)
 
 
-def _body(request: Request, route: Route, decoder: msgspec.json.Decoder[Any]) -> tuple[int, Any]:
+def _data(request: Request, route: Route) -> bytes:
     content: Any = request.content
     data: bytes = content.read()
-    if not data and route.body_optional:
-        data = b"{}"
+    return b"{}" if not data and route.body_optional else data
+
+
+def _decoded(data: bytes, route: Route, decoder: msgspec.json.Decoder[Any]) -> Any:
     try:
-        return len(data), decode(data, decoder)
+        return decode(data, decoder)
     except errors.ValidationFailed as e:
-        told: Any = e.fields["errors"]
-        absent = {x["field"] for x in told if x["error"] == "required"}
-        missing = [name for name in route.required if name in absent]
-        if missing:
-            raise errors.MissingFields(*route.required) from None
-        raise
+        raise _refusal(e, route) from None
+
+
+def _refusal(error: errors.ValidationFailed, route: Route) -> errors.AgentComError:
+    """What to say of a body that is wrong: as version 1 did, where its fields are missing."""
+    told: Any = error.fields["errors"]
+    absent = {one["field"] for one in told if one["error"] == "required"}
+    if any(name in absent for name in route.required):
+        return errors.MissingFields(*route.required)
+    return error

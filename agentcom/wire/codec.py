@@ -30,7 +30,7 @@ _SIXTEEN_DIGITS = "0" * 16
 _LONG_EXPONENT = "e000"
 # Possessive, and content with an unclosed string: scanned again from each quote
 # in it, one frame could hold up the reactor for minutes.
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
+_STRING = re.compile(rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"?', re.DOTALL)
 _ROUND = bytes.maketrans(b"[]{}", b"()()")
 _NO_BRACKET = bytes(c for c in range(256) if c not in b"[]{}")
 
@@ -67,7 +67,7 @@ def decode_quickly(data: bytes, decoder: msgspec.json.Decoder[T]) -> T | None:
 
 def decode_text(data: bytes, decoder: msgspec.json.Decoder[T]) -> T | None:
     """Like :func:`decode_quickly`, of bytes that are known to be UTF-8."""
-    if depth_over(data, MAX_DEPTH) or _big_number(data):
+    if depth_over(data, MAX_DEPTH) or big_number(data):
         return None
     try:
         return decoder.decode(data)
@@ -103,12 +103,17 @@ def depth_over(data: bytes, limit: int) -> bool:
         return False
     # Without a backslash each second quote ends a string, which is found much faster.
     plain = b"".join(data.split(b'"')[::2]) if b"\\" not in data else _STRING.sub(b"", data)
-    brackets = plain.translate(_ROUND, _NO_BRACKET)
+    brackets = brackets_of(plain)
     for _ in range(limit):
         if not brackets:
             return False
         brackets = brackets.replace(b"()", b"")
     return bool(brackets)
+
+
+def brackets_of(plain: bytes) -> bytes:
+    """The brackets of a text without strings, as round ones."""
+    return plain.translate(_ROUND, _NO_BRACKET)
 
 
 def canonical(value: object) -> bytes:
@@ -132,7 +137,8 @@ def cut(text: str | None, limit: int = TEXT_KEPT) -> str | None:
     return text if text is None or len(text) <= limit else text[:limit]
 
 
-def _big_number(data: bytes) -> bool:
+def big_number(data: bytes) -> bool:
+    """Whether a number of the text may be too big for what it is decoded into."""
     # A string, because it is searched in a third of the time that bytes take.
     alike = data.translate(_ALIKE, b"+").decode("latin-1")
     may_be = _SIXTEEN_DIGITS in alike or _LONG_EXPONENT in alike
