@@ -54,13 +54,15 @@ class Operation(NamedTuple):
     """One line of the table.
 
     `share` of the usual number of times is done; `rows`: the answer is longer, or more is looked
-    at, where there is more, so the cost of one row counts.
+    at, where there is more, so the cost of one row counts; `pause` is in seconds, before each time:
+    an answer that is kept for so long costs nothing meanwhile.
     """
 
     name: str
     ready: Callable[[Side, int], Step]
     share: float = 1.0
     rows: Callable[[Side], int] | None = None
+    pause: float = 0.0
 
 
 def agents(side: Side) -> int:
@@ -127,7 +129,7 @@ OPERATIONS = (
     Operation("one agent", show_agent),
     Operation("health", reads("/health")),
     Operation("ready", reads("/ready")),
-    Operation("metrics", reads("/metrics")),
+    Operation("metrics", reads("/metrics"), 0.05, pause=1.05),
     Operation("message", message),
     Operation("message to one away", message_away),
     Operation("messages", reads("/api/messages?limit=20")),

@@ -7,6 +7,10 @@ many idle agents; the other with a thousand of each and fifty agents, so that pa
 The operations of `asked.py` take turns on them, round by round, one request after the other. What
 counts is the processor time of the hub for one, less what it uses when nobody asks; the median of
 the rounds.
+
+The operations leave tasks behind, some hundreds in each round: nothing beside a million, and soon
+many times what the small hub has. So that one begins anew after some rounds, from the same files,
+and all operations are done on it a few times before the next round.
 """
 
 from __future__ import annotations
@@ -14,18 +18,20 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
 from agentcom.bench.asked import OPERATIONS, Operation
 from agentcom.bench.helpers import Helper
-from agentcom.bench.measure import percentile, raise_open_files
+from agentcom.bench.measure import family, percentile, raise_open_files
 from agentcom.bench.programs import program, twistd
 from agentcom.bench.servers import START_S, Server, ServerFailed, end_cleanly_on_sigterm
 from agentcom.bench.sides import Refused, Side, pin, some_ids
@@ -37,8 +43,15 @@ CROWD_S = 120.0
 HEAR_S = 180.0
 STATUSES = ("completed", "queued")
 IDS = 3_000
+DATABASE = "agentcom.db"
 TOKENS = "tokens.json"
 IDLE = "a second without requests"
+WARM = 5
+ROUNDS_OF_ONE = 4
+READ = 1 << 20
+FORGOTTEN_S = 4.0
+LOG = 16 << 20
+PROCESSORS = os.sched_getaffinity(0)
 LOOPBACK = "tcp:0:interface=127.0.0.1"
 
 
@@ -60,7 +73,7 @@ def filled(work: Path, name: str, tasks: int, agents: int) -> Path:
     data.mkdir()
     with Server(hub(data), data / "server.log"):
         pass
-    database = str(data / "agentcom.db")
+    database = str(data / DATABASE)
     for command in (
         program("fill", database, "ended", str(tasks)),
         program("fill", database, "queued", str(tasks)),
@@ -72,22 +85,75 @@ def filled(work: Path, name: str, tasks: int, agents: int) -> Path:
     return data
 
 
-def opened(stack: ExitStack, name: str, data: Path, tasks: int, agents: int) -> Side:
-    """Start a hub on it, and have its agents come."""
-    ids = some_ids(data / "agentcom.db", STATUSES, IDS)
-    server = stack.enter_context(Server(hub(data), data / "server.log", START_S + tasks / 10_000))
-    tokens = str(data / TOKENS)
-    options = ["--url", server.url, "--tokens", tokens, "--limit", str(CROWD_S)]
-    crowd = stack.enter_context(Helper("loads.crowd", *options))
-    crowd.hear(HEAR_S)
-    crowd.say(f"connect {agents}")
-    told = crowd.hear(HEAR_S)
-    if told["connected"] < agents:
-        raise ServerFailed(f"only {told['connected']} of {agents} agents came: {told}")
-    admin = (data / "admin.token").read_text().strip()
-    side = Side(name, server.url, server.pid or 0, admin, ids)
-    stack.callback(side.close)
-    return side
+@contextmanager
+def opened(name: str, data: Path, tasks: int, agents: int) -> Iterator[Side]:
+    """A hub on it, with its agents."""
+    with ExitStack() as stack:
+        pin(os.getpid(), PROCESSORS)
+        with_log(data)
+        ids = some_ids(data / DATABASE, STATUSES, IDS)
+        limit = START_S + tasks / 10_000
+        server = stack.enter_context(Server(hub(data), data / "server.log", limit))
+        tokens = str(data / TOKENS)
+        options = ["--url", server.url, "--tokens", tokens, "--limit", str(CROWD_S)]
+        crowd = stack.enter_context(Helper("loads.crowd", *options))
+        crowd.hear(HEAR_S)
+        crowd.say(f"connect {agents}")
+        told = crowd.hear(HEAR_S)
+        if told["connected"] < agents:
+            raise ServerFailed(f"only {told['connected']} of {agents} agents came: {told}")
+        admin = (data / "admin.token").read_text().strip()
+        side = Side(name, server.url, server.pid or 0, admin, ids)
+        stack.callback(side.close)
+        # To wake somebody on another processor costs some 40 us, on some days and not on others.
+        for pid in (os.getpid(), *family(side.pid)):
+            pin(pid, {min(PROCESSORS)})
+        yield side
+
+
+@contextmanager
+def opened_anew(name: str, data: Path, tasks: int, agents: int) -> Iterator[Side]:
+    """The same on a copy, which goes at the end."""
+    copy = Path(tempfile.mkdtemp(prefix=f"{data.name}-", dir=data.parent))
+    try:
+        shutil.copytree(data, copy, dirs_exist_ok=True)
+        with opened(name, copy, tasks, agents) as side:
+            yield side
+    finally:
+        shutil.rmtree(copy)
+
+
+def with_log(data: Path) -> None:
+    """Have a stopped hub begin with a write-ahead log as large as it becomes.
+
+    A file that grows costs the disk more than one that is written over, as that of a hub is that
+    runs for long. SQLite takes zeros for no log and writes over them.
+    """
+    path = data / f"{DATABASE}-wal"
+    if not path.exists():
+        with open(path, "wb") as file:
+            file.write(bytes(LOG))
+            file.flush()
+            os.fsync(file.fileno())
+
+
+class InMemory:
+    """Has the operating system know all of a file, as it does of one that is used for long.
+
+    Some systems forget what was not used for seconds.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._read_at: float | None = None
+
+    def see_to_it(self) -> None:
+        """Read the file, if that was not done a moment ago."""
+        if self._read_at is None or perf_counter() - self._read_at > FORGOTTEN_S:
+            with open(self._path, "rb", buffering=0) as file:
+                while file.read(READ):
+                    pass
+            self._read_at = perf_counter()
 
 
 class Measured:
@@ -99,26 +165,44 @@ class Measured:
         self._used: dict[str, list[float]] = {}
         self._took: dict[str, list[float]] = {}
 
+    def once(self, sides: list[Side], times: int) -> list[tuple[float, list[float]]]:
+        """Do it so often on each hub: microseconds of one, and how long each took.
+
+        :raises Refused: one of the hubs did not do it.
+        """
+        warm = max(1, int(WARM * self.operation.share))
+        times = max(1, int(times * self.operation.share))
+        found = []
+        for side in sides:
+            step = self.operation.ready(side, warm + times)
+            # What runs after something else is slower.
+            for number in range(warm):
+                step(number)
+            numbers = range(warm, warm + times)
+            each, lasted = side.measure(step, numbers, self.operation.pause)
+            if self.operation.rows is not None:
+                each /= self.operation.rows(side)
+            found.append((each * 1e6, lasted))
+        return found
+
+    def try_out(self, sides: list[Side]) -> None:
+        """Do it a few times on each hub: what runs for the first time is slow."""
+        with suppress(Refused):
+            self.once(sides, WARM)
+
     def once_more(self, sides: list[Side], times: int) -> None:
-        """Do it so often on each hub.
+        """Do it so often on each hub, as one round.
 
         A round in which one refuses it does not count: it may have too much to do for a moment.
         """
-        times = max(1, int(times * self.operation.share))
-        found = []
         try:
-            for side in sides:
-                step = self.operation.ready(side, times)
-                each, lasted = side.measure(step, times)
-                if self.operation.rows is not None:
-                    each /= self.operation.rows(side)
-                found.append((side.name, each * 1e6, lasted))
+            found = self.once(sides, times)
         except Refused as e:
             self.error = str(e)
             return
-        for name, us, took in found:
-            self._used.setdefault(name, []).append(us)
-            self._took.setdefault(name, []).extend(took)
+        for side, (us, took) in zip(sides, found, strict=True):
+            self._used.setdefault(side.name, []).append(us)
+            self._took.setdefault(side.name, []).extend(took)
 
     def row(self) -> dict[str, Any]:
         """Its row of the table: the medians of the rounds, or why there was none."""
@@ -146,8 +230,8 @@ def compare(
     work: Path,
     tasks: int,
     agents: int,
-    times: int = 100,
-    rounds: int = 3,
+    times: int = 25,
+    rounds: int = 11,
     only: tuple[str, ...] = (),
     say: Callable[[str], None] = lambda text: None,
 ) -> dict[str, Any]:
@@ -162,29 +246,31 @@ def compare(
     raise_open_files()
     rows = []
     with ExitStack() as stack:
-        sides = [
-            opened(stack, name, filled(work, name, some, many), some, many)
-            for name, some, many in (
-                ("empty", min(tasks, FEW_TASKS), min(agents, FEW_AGENTS)),
-                ("full", tasks, agents),
-            )
-        ]
-        # To wake somebody on another processor costs some 40 us, on some days and not on others.
-        ours = os.sched_getaffinity(0)
-        stack.callback(pin, os.getpid(), ours)
-        for pid in (os.getpid(), *(side.pid for side in sides)):
-            pin(pid, {min(ours)})
-        idle = {side.name: side.rest() * 1e6 for side in sides}
-        rows.append(row(IDLE, idle, {}, False))
-        say(line(rows[-1]))
+        few = filled(work, "empty", min(tasks, FEW_TASKS), min(agents, FEW_AGENTS))
+        many = filled(work, "full", tasks, agents)
+        stack.callback(pin, os.getpid(), PROCESSORS)
+        full = stack.enter_context(opened("full", many, tasks, agents))
         chosen = [Measured(o) for o in OPERATIONS if not only or o.name in only]
+        known = InMemory(many / DATABASE)
+        idle = {"full": full.rest() * 1e6}
         # All of them in each round: idle agents ping in waves that outlast a single operation.
-        for number in range(1, rounds + 1):
-            for one in chosen:
-                one.once_more(sides, times)
-                if number == rounds:
-                    rows.append(one.row())
+        for first in range(1, rounds + 1, ROUNDS_OF_ONE):
+            anew = opened_anew("empty", few, min(tasks, FEW_TASKS), min(agents, FEW_AGENTS))
+            with anew as empty:
+                if first == 1:
+                    idle["empty"] = empty.rest() * 1e6
+                    rows.append(row(IDLE, idle, {}, False))
                     say(line(rows[-1]))
+                empty.idle = idle["empty"] / 1e6
+                for one in chosen:
+                    one.try_out([empty, full] if first == 1 else [empty])
+                for number in range(first, min(first + ROUNDS_OF_ONE, rounds + 1)):
+                    for one in chosen:
+                        known.see_to_it()
+                        one.once_more([empty, full], times)
+                        if number == rounds:
+                            rows.append(one.row())
+                            say(line(rows[-1]))
     # Who is idle pings: that much is not for nothing.
     over = [one["operation"] for one in rows[1:] if one.get("ratio") and one["ratio"] > GOAL]
     return {"rows": rows, "over": over}
@@ -205,8 +291,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Compare a full hub with an empty one.")
     parser.add_argument("--tasks", type=int, default=1_000_000, help="ended, and queued (1000000)")
     parser.add_argument("--agents", type=int, default=10_000, help="idle agents (10000)")
-    parser.add_argument("--times", type=int, default=100, help="of each operation in a round (100)")
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--times", type=int, default=25, help="of each operation in a round (25)")
+    parser.add_argument("--rounds", type=int, default=11)
     parser.add_argument("--only", action="append", default=[], help="an operation; repeatable")
     parser.add_argument("--work-dir", type=Path, help="a directory on a disk")
     parser.add_argument("--keep", type=Path, help="a directory for the databases, used again")

@@ -13,7 +13,8 @@ import secrets
 import socket
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from time import perf_counter, sleep
 from typing import Any
@@ -21,6 +22,7 @@ from urllib.parse import urlsplit
 
 from agentcom.bench.loads.crowd import HANDSHAKE, split
 from agentcom.bench.loads.sockets import client_frame
+from agentcom.bench.measure import family
 
 IDLE_S = 3.0
 """Seconds over which it is read what a hub uses when nobody asks."""
@@ -29,13 +31,22 @@ READ = 1 << 18
 LIMIT_S = 60.0
 
 
-def cpu_s(pid: int) -> float:
-    """Processor time of a process and all its threads, in seconds, as exact as the kernel knows it.
+def threads(pid: int) -> list[Path]:
+    """Where the system tells of each thread of a process; none, if it has ended."""
+    try:
+        return list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return []
+
+
+def cpu_s(pids: Iterable[int]) -> float:
+    """Processor time of processes and all their threads, in seconds, as exact as the kernel
+    knows it.
 
     Threads that have ended are not in it.
     """
     total = 0
-    for thread in Path(f"/proc/{pid}/task").iterdir():
+    for thread in chain.from_iterable(map(threads, pids)):
         try:
             total += int((thread / "schedstat").read_text().split()[0])
         except OSError:
@@ -45,7 +56,7 @@ def cpu_s(pid: int) -> float:
 
 def pin(pid: int, processors: set[int]) -> None:
     """Let a process with all its threads run on these processors alone."""
-    for thread in Path(f"/proc/{pid}/task").iterdir():
+    for thread in threads(pid):
         os.sched_setaffinity(int(thread.name), processors)
 
 
@@ -155,6 +166,7 @@ class Side:
 
     :param url: where it listens.
     :param admin: its admin token.
+    :ivar idle: processors that it uses when nobody asks.
     :ivar ids: ids of tasks, by status, spread over all of them.
     :ivar run: a word of this run alone: a database that is used again knows the names of
         earlier ones.
@@ -166,11 +178,12 @@ class Side:
         parts = urlsplit(url)
         self.name = name
         self.pid = pid
+        self._family = family(pid)
         self.ids = ids
         self.address = (parts.hostname or "", parts.port or 0)
         self._admin = admin
         self._line = Line(self.address)
-        self._idle = 0.0
+        self.idle = 0.0
         self.run = secrets.token_hex(3)
         self._count = 0
         self.kept: dict[str, Any] = {}
@@ -227,21 +240,30 @@ class Side:
 
     def rest(self) -> float:
         """Read what it uses while nobody asks, to be left out of what follows; in processors."""
-        before, began = cpu_s(self.pid), perf_counter()
+        before, began = cpu_s(self._family), perf_counter()
         sleep(IDLE_S)
-        self._idle = (cpu_s(self.pid) - before) / (perf_counter() - began)
-        return self._idle
+        self.idle = (cpu_s(self._family) - before) / (perf_counter() - began)
+        return self.idle
 
-    def measure(self, step: Callable[[int], object], times: int) -> tuple[float, list[float]]:
-        """Do something so often: processor seconds of one, and how long each took."""
-        took = []
-        before, began = cpu_s(self.pid), perf_counter()
-        for number in range(times):
-            sent = perf_counter()
-            step(number)
-            took.append(perf_counter() - sent)
-        wall = perf_counter() - began
-        return max(0.0, cpu_s(self.pid) - before - wall * self._idle) / times, took
+    def measure(
+        self, step: Callable[[int], object], numbers: Sequence[int], pause: float = 0.0
+    ) -> tuple[float, list[float]]:
+        """Do something so often: processor seconds of one, and how long each took.
+
+        :param pause: seconds before each, which are not measured.
+        """
+        took: list[float] = []
+        used = wall = 0.0
+        for some in [[n] for n in numbers] if pause else [numbers]:
+            sleep(pause)
+            before, began = cpu_s(self._family), perf_counter()
+            for number in some:
+                sent = perf_counter()
+                step(number)
+                took.append(perf_counter() - sent)
+            wall += perf_counter() - began
+            used += cpu_s(self._family) - before
+        return max(0.0, used - wall * self.idle) / len(numbers), took
 
     def close(self) -> None:
         """Close its line."""

@@ -15,6 +15,7 @@ from agentcom.bench.sides import Agent, Side
 Step = Callable[[int], object]
 BATCH = 50
 HELD = 20
+DEAD = 5
 SLOTS = 1000
 SUBMITTERS = 20
 NOBODY = ["nobody-has-this"]
@@ -188,16 +189,23 @@ def delete(side: Side, times: int) -> Step:
     return lambda n: side.ask("DELETE", f"/api/tasks/{ids[n]}")
 
 
+def errors(side: Side, times: int) -> list[dict[str, str]]:
+    """Bodies that choose some new dead letters each."""
+    found = []
+    for _ in range(times):
+        dead(side, DEAD)
+        found.append({"last_error": side.kept["error"]})
+    return found
+
+
 def retry_many(side: Side, times: int) -> Step:
-    dead(side, times)
-    body = {"last_error": side.kept["error"]}
-    return lambda n: side.ask("POST", "/api/tasks/dead-letter/retry", body)
+    bodies = errors(side, times)
+    return lambda n: side.ask("POST", "/api/tasks/dead-letter/retry", bodies[n])
 
 
 def delete_many(side: Side, times: int) -> Step:
-    dead(side, times)
-    body = {"last_error": side.kept["error"]}
-    return lambda n: side.ask("POST", "/api/tasks/dead-letter/delete", body)
+    bodies = errors(side, times)
+    return lambda n: side.ask("POST", "/api/tasks/dead-letter/delete", bodies[n])
 
 
 def list_dead(side: Side, times: int) -> Step:

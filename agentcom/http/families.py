@@ -15,12 +15,21 @@ from prometheus_client.core import (
     HistogramMetricFamily,
     Metric,
 )
+from prometheus_client.registry import Collector
 from prometheus_client.utils import floatToGoString
 
 from agentcom.core.histogram import Histogram
 
 OTHER = "other"
 """The label of whatever is in no list."""
+
+
+class Prepared(Collector):
+    """A collector for which something has to be done first that may take several turns."""
+
+    async def prepare(self) -> None:
+        """Have what follows be short."""
+        raise NotImplementedError
 
 
 def gauge(name: str, help: str, value: float) -> Metric:

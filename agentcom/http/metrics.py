@@ -15,7 +15,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.registry import Collector
 
-from agentcom.http.families import count, counts, gauge, gauges
+from agentcom.http.families import Prepared, count, counts, gauge, gauges
 from agentcom.http.processmetrics import ProcessNumbers
 from agentcom.http.route import Call, Page, Route
 from agentcom.hub.hub import Hub
@@ -169,6 +169,7 @@ class MetricRoutes:
         self._seconds = seconds
         self._kept = Page(200, b"", TEXT)
         self._keep_until = 0.0
+        self._first = [one for one in collectors if isinstance(one, Prepared)]
         self._registry = CollectorRegistry()
         for collector in collectors:
             self._registry.register(collector)
@@ -187,9 +188,13 @@ class MetricRoutes:
             )
         ]
 
-    def metrics(self, call: Call) -> Page:
+    async def metrics(self, call: Call) -> Page:
         """All numbers, as they were at most :data:`KEPT_S` ago."""
+        if self._seconds() >= self._keep_until:
+            for collector in self._first:
+                await collector.prepare()
         now = self._seconds()
+        # Somebody else may have asked meanwhile.
         if now >= self._keep_until:
             self._kept = Page(200, self.text(), TEXT)
             self._keep_until = now + KEPT_S

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from prometheus_client.core import Metric
-from prometheus_client.registry import Collector
 
 from agentcom.core.state import ENDED, PUSH, SUBMIT, Status
-from agentcom.http.families import count, counts, gauge, gauges, histogram
+from agentcom.http.families import Prepared, count, counts, gauge, gauges, histogram
+from agentcom.hub.census import census
 from agentcom.hub.hub import Hub
-from agentcom.hub.liveness import census
 from agentcom.hub.measures import Measures
 
 REQUEUED = (
@@ -33,12 +32,16 @@ REFUSED = ("invalid_state", "not_assignee", "stale_generation")
 """Errors of reports that do not count."""
 
 
-class WorkNumbers(Collector):
+class WorkNumbers(Prepared):
     """Reads what is known of one hub's tasks and of the agents that have them."""
 
     def __init__(self, hub: Hub, measures: Measures) -> None:
         self._hub = hub
         self._measures = measures
+
+    async def prepare(self) -> None:
+        """Look at the agents that have changed since the last time, in turns of the reactor."""
+        await self._hub.dispatch.staff.standings.catch_up(self._hub.turn)
 
     def collect(self) -> Iterator[Metric]:
         """Agents, tasks, and what becomes of tasks."""
@@ -49,7 +52,9 @@ class WorkNumbers(Collector):
 
     def _of_agents(self) -> Iterator[Metric]:
         hub = self._hub
-        found = census(hub.roster, hub.dispatch.holdings, hub.ledger.live)
+        found = census(
+            hub.dispatch.staff.standings, hub.dispatch.holdings, self._measures.timings.working
+        )
         yield gauges("agents_connected", "Connected agents, by state.", "state", found.states)
         yield gauge(
             "agents_absent_with_tasks",

@@ -7,8 +7,8 @@ come from the groups, :mod:`.traits` and :mod:`.standings`.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Set
-from itertools import chain, islice
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 from agentcom.core.matching import Needs
 from agentcom.hub.link import Roster
@@ -37,11 +37,11 @@ class Candidates:
         self._staff = staff
         self._members = staff.group(pinned, needs).members
         self.total = len(roster)
-        self.by_state: dict[States, int] = {}
-        for states, agents in staff.standings.groups():
-            count = self._count(agents)
-            if count and NO_SLOTS not in states:
-                self.by_state[states] = count
+        self.by_state = {
+            states: count
+            for states, count in self._counts(list(staff.standings.groups()))
+            if count and NO_SLOTS not in states
+        }
         self.fit = sum(self.by_state.values())
         self.free = self.by_state.get(ROOM, 0)
 
@@ -70,23 +70,31 @@ class Candidates:
         if self.total <= most:
             return list(self._roster)
         found: dict[str, None] = {}
-        for agent_id in self._in_turn(most):
-            found[agent_id] = None
-            if len(found) == most:
+        for names in self._in_turn():
+            found.update(dict.fromkeys(islice(names, most)))
+            if len(found) >= most:
                 break
-        return list(found)
+        return list(islice(found, most))
 
-    def _in_turn(self, most: int) -> Iterator[str]:
+    def _in_turn(self) -> Iterator[Iterable[str]]:
         """Ids, those that are likely first; one may come twice."""
         if self._pinned in self._roster:
-            yield self._pinned
+            yield (self._pinned,)
         for _, agents in self._staff.standings.groups():
             fewer, more = sorted((agents, self._members), key=len)
-            yield from islice(filter(more.__contains__, fewer), most)
-        likely = self._staff.traits.likely(self._needs)
-        yield from chain(likely or (), self._roster)
+            if fewer:
+                yield filter(more.__contains__, fewer)
+        yield self._staff.traits.likely(self._needs) or ()
+        yield self._roster
 
-    def _count(self, agents: Set[str]) -> int:
+    def _counts(self, groups: list[tuple[States, set[str]]]) -> list[tuple[States, int]]:
+        """How many agents of each state fit the task, but for what keeps any task from them."""
         if len(self._members) == self.total:
-            return len(agents)
-        return len(self._members & agents)
+            return [(states, len(agents)) for states, agents in groups]
+        # The largest group, in which most may be, has what is left of them.
+        largest = max(groups, key=lambda group: len(group[1]), default=(ROOM, ()))[0]
+        counts = {
+            states: len(self._members & agents) for states, agents in groups if states != largest
+        }
+        counts[largest] = len(self._members) - sum(counts.values())
+        return [(states, counts[states]) for states, _ in groups]

@@ -6,11 +6,12 @@ task, whoever caused it, because nothing but the ledger's moves changes this.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from agentcom.core.drain import Drain
 from agentcom.core.fence import unsaid
 from agentcom.core.state import OnDisconnect, Task
+from agentcom.hub.absent import Absent
 from agentcom.hub.agenda import Agenda
 from agentcom.hub.link import Roster
 from agentcom.hub.queue import Group, Place
@@ -117,6 +118,7 @@ class Holdings:
     :ivar get: gives an agent's holding, ``None`` where there is nothing to remember.
     :ivar changed: agents in the map that may take more or less than when
         :mod:`.standings` looked last.
+    :ivar absent: agents that are away and have tasks.
     """
 
     def __init__(self, roster: Roster, agenda: Agenda) -> None:
@@ -126,6 +128,7 @@ class Holdings:
         # The dictionary's own: each report asks several times.
         self.get: Callable[[str], Holding | None] = self._of.get
         self.changed: set[str] = set()
+        self.absent = Absent()
         self._changes = self._held = 0
 
     def of(self, agent_id: str) -> Holding:
@@ -142,10 +145,6 @@ class Holdings:
             if found is not None and found.empty():
                 del self._of[agent_id]
 
-    def items(self) -> Iterable[tuple[str, Holding]]:
-        """All holdings, by agent id; those of agents that are away included."""
-        return self._of.items()
-
     def running(self, agent_id: str) -> list[str]:
         """The ids of the tasks that the agent has now."""
         found = self._of.get(agent_id)
@@ -154,6 +153,17 @@ class Holdings:
     def total(self) -> int:
         """How many tasks agents have now, all agents together."""
         return self._held
+
+    def came(self, agent_id: str) -> None:
+        """An agent is in the map, or says something new of itself."""
+        self.changed.add(agent_id)
+        self.absent.came(agent_id)
+
+    def left(self, agent_id: str) -> None:
+        """An agent is not in the map any more."""
+        self.changed.discard(agent_id)
+        found = self._of.get(agent_id)
+        self.absent.has(agent_id, len(found.held) if found else 0)
 
     def touch(self, agent_id: str) -> None:
         """What an agent may be offered has changed by something else than a task of its own."""
@@ -171,6 +181,7 @@ class Holdings:
         if agent_id not in self._roster:
             # A replaced line spoke for an agent that is gone since.
             self.hold(task)
+            self.absent.has(agent_id, len(holding.held))
         else:
             self.changed.add(agent_id)
 
@@ -186,6 +197,7 @@ class Holdings:
         if agent_id in self._roster:
             self.changed.add(agent_id)
         else:
+            self.absent.has(agent_id, len(holding.held))
             self.forget_if_empty(agent_id)
 
     def hold(self, task: Task) -> None:

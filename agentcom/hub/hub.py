@@ -144,7 +144,7 @@ class Hub:
         )
         self.overview = Overview(store, ledger, dispatch)
         self.explain = Explain(
-            store, ledger, dispatch, roster, self.agenda, self.auth, self.now, self._turn
+            store, ledger, dispatch, roster, self.agenda, self.auth, self.now, self.turn
         )
         self.presence = Presence(store, clock, self.now, roster, self.info, settings.presence_limit)
         self.load = load = Load(store, self.presence, ids.fraction, counts.shed)
@@ -186,7 +186,7 @@ class Hub:
         """Unix milliseconds."""
         return int(self._wall() * 1000)
 
-    def _turn(self) -> Deferred[None]:
+    def turn(self) -> Deferred[None]:
         """Fires in the next turn of the reactor."""
         done: Deferred[None] = Deferred()
         self._clock.callLater(0, done.callback, None)

@@ -8,15 +8,12 @@ hard at work.  Tells what the hub knows and no more: what it has not heard is
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable
 from enum import StrEnum
-from itertools import chain, islice
-from operator import attrgetter
+from itertools import islice
 from typing import Any
 
-import msgspec
-
-from agentcom.core.state import Status, Task
+from agentcom.core.state import Status
 from agentcom.hub.agenda import Agenda
 from agentcom.hub.explained import TASK_LIMITS
 from agentcom.hub.holdings import Holding, Holdings
@@ -56,26 +53,6 @@ class Work(StrEnum):
     TAKES_WORK = "takes_work"
 
 
-class State(StrEnum):
-    """What a connected agent is counted as: one of them."""
-
-    IDLE = "idle"
-    BUSY = "busy"
-    UNRESPONSIVE = "unresponsive"
-    DRAINING = "draining"
-    PAUSED = "paused"
-    RETURNING = "returning"
-
-
-_STATES = {
-    Work.UNRESPONSIVE: State.UNRESPONSIVE,
-    Work.DRAINING: State.DRAINING,
-    Work.PAUSED: State.PAUSED,
-    Work.RETURNING: State.RETURNING,
-}
-"""Any other is idle or busy."""
-
-
 def work_of(holding: Holding, slots: int) -> Work:
     """Whether a connected agent is offered work."""
     if holding.unresponsive:
@@ -89,50 +66,6 @@ def work_of(holding: Holding, slots: int) -> Work:
     if not slots:
         return Work.SUBMITS_ONLY
     return Work.FULL if len(holding.held) >= slots else Work.TAKES_WORK
-
-
-class Census(msgspec.Struct, frozen=True):
-    """All agents, in numbers.
-
-    :ivar states: connected agents by state.
-    :ivar held: tasks that agents have, by status.
-    :ivar away: agents that are away and for which tasks are held.
-    :ivar waits: tasks that are held for them.
-    """
-
-    states: dict[State, int]
-    held: dict[Status, int]
-    away: int
-    waits: int
-
-
-_STATUS: Callable[[Task], Status] = attrgetter("status")
-
-
-def census(roster: Roster, holdings: Holdings, live: Mapping[str, Task]) -> Census:
-    """Count the agents; costs a look at each of them and at each task that they have."""
-    idle = busy = away = waits = 0
-    others: list[State] = []
-    tasks: list[Iterable[str]] = []
-    for agent_id, holding in holdings.items():
-        held = holding.held
-        if held:
-            tasks.append(held)
-        if agent_id not in roster:
-            away += bool(held)
-            waits += len(held)
-        elif holding.unresponsive or holding.draining or holding.paused or holding.quiet:
-            others.append(_STATES[work_of(holding, 0)])
-        elif held:
-            busy += 1
-        else:
-            idle += 1
-    states = {State.IDLE: idle, State.BUSY: busy}
-    states.update((state, others.count(state)) for state in _STATES.values())
-    # Lists that are counted, for there are many of these: a dict hashes an enum slowly.
-    found = list(map(_STATUS, map(live.__getitem__, chain.from_iterable(tasks))))
-    by_status = {status: found.count(status) for status in (Status.ASSIGNED, Status.WORKING)}
-    return Census(states, by_status, away, waits)
 
 
 class Liveness:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.interfaces import IReactorTime
 
+from agentcom.core.state import Status
 from agentcom.hub.hub import Hub
 from agentcom.hub.looplag import LoopLag
 from agentcom.hub.series import Series, Sizes
@@ -26,7 +27,9 @@ class Measures:
     def __init__(self, hub: Hub, clock: IReactorTime) -> None:
         self._hub = hub
         self.started_at = hub.now()
-        self.timings = Timings()
+        # Tasks that are worked on are held, and those are in memory whole.
+        live = hub.ledger.live.values()
+        self.timings = Timings(sum(task.status is Status.WORKING for task in live))
         self.series = Series(self.timings, self._sizes, clock.seconds)
         self.lag = LoopLag(clock)
         self.turns = TurnLength(clock.seconds)

@@ -20,6 +20,7 @@ import msgspec
 
 from agentcom.core.matching import Needs
 from agentcom.core.state import Priority, Task
+from agentcom.hub.lanes import Eldest, Item, Lane
 from agentcom.store.interface import Waiting
 
 RANK = {priority: rank for rank, priority in enumerate(Priority)}
@@ -54,20 +55,6 @@ class Entry(msgspec.Struct, gc=False):
     ready: bool
 
 
-class Lane:
-    """The ready tasks of one submitter at one priority in one group, by age.
-
-    :ivar listed: the age at which the group's turns have its submitter.
-    """
-
-    __slots__ = ("count", "heap", "listed")
-
-    def __init__(self) -> None:
-        self.heap: list[tuple[int, str]] = []
-        self.count = 0
-        self.listed: int | None = None
-
-
 class Group:
     """Tasks that ask for the same.
 
@@ -88,8 +75,8 @@ class Group:
         self._lanes: list[dict[str, Lane]] = [{} for _ in Priority]
         self._turns: list[list[tuple[int, int, str]]] = [[] for _ in Priority]
 
-    def put(self, task_id: str, entry: Entry, turn: int) -> None:
-        """A task of the group is ready."""
+    def put(self, task_id: str, entry: Entry, turn: int) -> Lane:
+        """A task of the group is ready; gives the lane that it is in now."""
         self.ready += 1
         lanes = self._lanes[entry.rank]
         lane = lanes.get(entry.submitter)
@@ -103,6 +90,7 @@ class Group:
             heappush(turns, (turn, entry.order, entry.submitter))
             if len(turns) > 2 * len(lanes) + SLACK:
                 self._list_anew(entry.rank)
+        return lane
 
     def drop(self, entry: Entry, entries: dict[str, Entry]) -> None:
         """A ready task is so no more: ``entries`` has it no longer, or as not ready."""
@@ -142,17 +130,6 @@ class Group:
                 return (rank, turn, order), heap[0][1]
         return None
 
-    def oldest(self, entries: dict[str, Entry]) -> int:
-        """The least order of the ready tasks, of which there must be one."""
-        found: list[int] = []
-        for lanes in self._lanes:
-            for lane in lanes.values():
-                if lane.count:
-                    while not _is_good(lane.heap[0], entries):
-                        heappop(lane.heap)
-                    found.append(lane.heap[0][0])
-        return min(found)
-
     def _list_anew(self, rank: int) -> None:
         turns = []
         for who, lane in self._lanes[rank].items():
@@ -172,7 +149,7 @@ class Group:
         return list(islice(good, most))
 
 
-def _is_good(item: tuple[int, str], entries: dict[str, Entry]) -> bool:
+def _is_good(item: Item, entries: dict[str, Entry]) -> bool:
     entry = entries.get(item[1])
     return entry is not None and entry.ready and entry.order == item[0]
 
@@ -190,6 +167,7 @@ class Queue:
         self._turn = 0
         self._count = 0
         self._at = [0] * len(RANK)
+        self._eldest = Eldest()
 
     def __len__(self) -> int:
         return len(self._entries)
@@ -249,7 +227,8 @@ class Queue:
         group.count += 1
         self._at[entry.rank] += 1
         if ready:
-            group.put(task.id, entry, self._served.get(entry.submitter, 0))
+            lane = group.put(task.id, entry, self._served.get(entry.submitter, 0))
+            self._eldest.note(lane, order)
         else:
             heappush(self._delayed, (task.ready_at or 0, task.id, order))
             if len(self._delayed) > 2 * len(self._entries) + SLACK:
@@ -326,14 +305,15 @@ class Queue:
         """Make a delayed task ready; gives its group."""
         entry = self._entries[task_id]
         entry.ready = True
-        entry.group.put(task_id, entry, self._served.get(entry.submitter, 0))
+        lane = entry.group.put(task_id, entry, self._served.get(entry.submitter, 0))
+        self._eldest.note(lane, entry.order)
         return entry.group
 
     def oldest(self) -> int | None:
         """When the oldest ready task was submitted, Unix milliseconds; ``None`` where
-        there is none.  Looks at each group and each submitter in it."""
-        found = [group.oldest(self._entries) for group in self._groups.values() if group.ready]
-        return min(found) >> SAME_MS if found else None
+        there is none."""
+        found = self._eldest.first(lambda item: _is_good(item, self._entries))
+        return None if found is None else found >> SAME_MS
 
     def by_priority(self) -> dict[str, int]:
         """How many wait at each priority."""

@@ -41,8 +41,8 @@ class Staff:
         agent_id = agent.agent_id
         known = self.traits.knows(agent)
         if not known:
-            self.left(agent_id)
-        self._holdings.changed.add(agent_id)
+            self._forget(agent_id)
+        self._holdings.came(agent_id)
         if known:
             return
         self.traits.add(agent)
@@ -53,9 +53,12 @@ class Staff:
 
     def left(self, agent_id: str) -> None:
         """An agent is not in the map any more."""
+        self._forget(agent_id)
+        self._holdings.left(agent_id)
+
+    def _forget(self, agent_id: str) -> None:
         self.traits.remove(agent_id)
         self.standings.left(agent_id)
-        self._holdings.changed.discard(agent_id)
         holding = self._holdings.get(agent_id)
         if holding is None:
             return

@@ -63,6 +63,8 @@ class Times:
 class Timings:
     """Follows all tasks; see :meth:`.ledger.Ledger.on_move`.
 
+    :param working: how many tasks are worked on already.
+    :ivar working: how many are now.
     :ivar submitted: new tasks, by where they come from.
     :ivar started: tasks that were given to an agent for the first time.
     :ivar ended: ends of tasks by status; one that is retried by hand may end again.
@@ -73,7 +75,8 @@ class Timings:
     :ivar ran: from an assignment to the end of its attempt.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, working: int = 0) -> None:
+        self.working = working
         self.submitted: Counter[str] = Counter()
         self.started = 0
         self.ended: Counter[Status] = Counter()
@@ -94,6 +97,10 @@ class Timings:
         before, after = old.status, new.status
         if before is after:
             return
+        if before is _WORKING:
+            self.working -= 1
+        elif after is _WORKING:
+            self.working += 1
         if after is _ASSIGNED:
             self._assigned(old, new)
             return

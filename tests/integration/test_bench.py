@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -146,6 +148,28 @@ class BenchTests(ProcessTestCase):
         # So few are too short to be judged, and it says so in the same way as of many.
         self.assertEqual(done.returncode, 1 if found["over"] else 0)
         self.assertEqual([path.name for path in work.glob("agentcom-operations-*")], [])
+
+    def test_few_stay_few(self) -> None:
+        """What operations leave behind stays in the full hub; the other one began on a copy."""
+        kept = Path(self.work) / "kept"
+        kept.mkdir()
+        small = ("--tasks", "30", "--agents", "2", "--times", "2", "--rounds", "1")
+        files = ("--only", "submit", "--keep", str(kept))
+        subprocess.run(
+            [sys.executable, "-m", "agentcom.bench.operations", *small, *files],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=LIMIT_S,
+            cwd=ROOT,
+            env=environment(self.work),
+        )
+        self.assertEqual({path.name for path in kept.iterdir()}, {"empty", "full"})
+        counts = {}
+        for name in ("empty", "full"):
+            with closing(sqlite3.connect(kept / name / "agentcom.db")) as database:
+                (counts[name],) = database.execute("SELECT COUNT(*) FROM tasks").fetchone()
+        self.assertEqual(counts["empty"], 60)
+        self.assertGreater(counts["full"], 60)
 
     def test_sockets_and_pace(self) -> None:
         """Submissions over WebSocket and at an even pace are measured beside bare answers."""

@@ -17,6 +17,7 @@ from twisted.trial.unittest import SynchronousTestCase
 
 from agentcom.core.matching import NOTHING
 from agentcom.core.state import Priority
+from agentcom.hub import lanes as lanes_module
 from agentcom.hub import queue as queue_module
 from agentcom.hub.queue import Queue
 from agentcom.store.interface import Waiting
@@ -70,6 +71,9 @@ class Naive:
         tasks = [self.tasks[i] for i in self.ready if self.tasks[i].pinned in pins]
         return min(tasks, key=self._place).id if tasks else None
 
+    def oldest(self) -> int | None:
+        return min((self.tasks[i].created_at for i in self.ready), default=None)
+
     def _place(self, task: Waiting) -> tuple[int, ...]:
         rank = list(Priority).index(task.priority)
         turn = self.turns.get(task.submitted_by, 0)
@@ -96,6 +100,7 @@ steps = st.one_of(
     st.tuples(st.just("remove"), st.integers(0, 30), st.booleans()),
     st.tuples(st.just("back"), st.integers(0, 30), st.none() | st.integers(0, 9)),
     st.tuples(st.just("ripen"), st.integers(0, 9)),
+    st.tuples(st.just("oldest")),
 )
 
 
@@ -145,9 +150,14 @@ class Pair:
         self.case.assertEqual(task_id, self.naive.first(pins))
         return task_id
 
+    def oldest(self) -> None:
+        """Both say since when the oldest waits that is ready."""
+        self.case.assertEqual(self.queue.oldest(), self.naive.oldest())
+
     def check(self) -> None:
         """Both tell the same of what waits."""
         case, tasks = self.case, self.naive.tasks
+        self.oldest()
         case.assertEqual(len(self.queue), len(tasks))
         case.assertEqual(self.queue.next_ready(), self.naive.next_ready())
         by_priority = {p.value: sum(t.priority is p for t in tasks.values()) for p in Priority}
@@ -200,6 +210,7 @@ class ModelTests(SynchronousTestCase):
     def test_long_life(self, seed: int) -> None:
         """So it is over long lives, in which stale entries are thrown away."""
         self.patch(queue_module, "SLACK", 2)
+        self.patch(lanes_module, "SLACK", 2)
         random = Random(seed)
         # Few have many tasks each; of many some were never served, so that age decides.
         submitters = random.choice([3, 60])
@@ -214,7 +225,9 @@ class ModelTests(SynchronousTestCase):
                 pinned=random.choice(PINS),
                 ready_at=random.choice([None, pair.now + random.randint(0, 30)]),
             )
-            kind = random.choice(["add", "add", "serve", "first", "remove", "back", "ripen"])
+            kind = random.choice(
+                ["add", "add", "serve", "first", "remove", "back", "ripen", "oldest"]
+            )
             pair.take(
                 {
                     "add": ("add", task),
@@ -223,6 +236,7 @@ class ModelTests(SynchronousTestCase):
                     "remove": ("remove", random.randint(0, 999), random.random() < 0.5),
                     "back": ("back", random.randint(0, 999), task.ready_at),
                     "ripen": ("ripen", pair.now + random.randint(0, 3)),
+                    "oldest": ("oldest",),
                 }[kind]
             )
         pair.check()
