@@ -118,7 +118,7 @@ class HubService(Service):
         # Not before the signal handlers are there: who reads it may stop us.
         ready = self._disk.writer.ready
         self._reactor.callWhenRunning(ready.addCallback, lambda _: self._say_ready())
-        self._pace.start(parts)
+        self._pace.start(parts, self._disk.writer.place)
 
     def _say_ready(self) -> None:
         for url in self.urls():

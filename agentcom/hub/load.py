@@ -134,14 +134,16 @@ class Load:
     def full(self, most_waiting: int = MOST_WAITING) -> bool:
         """Whether what comes now is refused; to be asked once for each.
 
-        :param most_waiting: units that may wait for the store as long as all is well.
+        :param most_waiting: units that may wait for the store as long as all is well, without
+            those that tell who came and went.
         """
         if not self._awake:
             self._wake()
         self._asked = True
         waiting = self._store.backlog()
         if not self.shedding:
-            return waiting > most_waiting or self._takes_long()
+            # Five thousand agents that come at once are no requests, and nobody waits for these.
+            return waiting - self._presence.pending > most_waiting or self._takes_long()
         self._credit += self._share
         if self._credit < 1.0:
             return True

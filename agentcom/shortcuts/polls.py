@@ -30,18 +30,22 @@ MOST_SHEDDING = 512
 """The same while there is too much to do and most calls are refused, which costs next to
 nothing: in short turns more than half of that would be lost to the turns themselves."""
 
-FIRST, AGENTS, STRANGERS = 0, 1, 2
-"""The classes: all others, lines of agents, and those of agents that have not said who they
-are."""
+FIRST, AGENTS, STRANGERS, OWN = range(4)
+"""The classes: all others, lines of agents, those of agents that have not said who they are,
+and the hub's own pipes, which come before everybody: whoever waits for the disk waits for
+them."""
 
 MOST_OF = (48, 32)
-"""Sockets of these two in one turn."""
+"""Sockets of agents and of strangers in one turn."""
+
+MOST_OWN = 8
+"""The hub's own descriptors in one turn; there are fewer."""
 
 UNTIL_S = (0.002, 0.0035, 0.0045)
 """Seconds of a turn after which the rest of a class is left to the next one; what a class
 does not use, those behind it have.  Timers and commits are in the same turn."""
 
-UNTIL_SHEDDING_S = (0.008, 0.0095, 0.0105)
+UNTIL_SHEDDING_S = (0.005, 0.0065, 0.0075)
 """The same while there is too much to do."""
 
 LEAST_S = 0.001
@@ -66,9 +70,9 @@ class Polls:
         self.poller = poller
         self._seconds = seconds
         # Pollers that are polled by the first one: one wait is for all of them.
-        self._pollers = (poller, *(epoll() for _ in MOST_OF))
+        self._pollers = (poller, epoll(), epoll(), epoll())
         # What is ready and was not served yet, in the order in which the poller told of it.
-        self._kept: tuple[OrderedDict[int, int], ...] = tuple(OrderedDict() for _ in UNTIL_S)
+        self._kept: tuple[OrderedDict[int, int], ...] = tuple(OrderedDict() for _ in self._pollers)
         self._others = {one.fileno(): place for place, one in enumerate(self._pollers) if place}
         for fd in self._others:
             poller.register(fd, EPOLLIN)
@@ -87,7 +91,10 @@ class Polls:
         self._until_s = UNTIL_SHEDDING_S if shedding else UNTIL_S
 
     def place(self, fd: int, place: int) -> None:
-        """Put a socket into a class: :data:`FIRST`, :data:`AGENTS` or :data:`STRANGERS`."""
+        """Put a socket into a class, such as :data:`AGENTS`.
+
+        One that the reactor looked at before this stood there must be looked at anew after it.
+        """
         before = self._class.get(fd, FIRST)
         if place == before:
             return
@@ -147,6 +154,10 @@ class Polls:
 
     def _turn(self, look: set[int], began: float) -> Iterator[Ready]:
         """Class by class."""
+        if OWN in look:
+            yield from self._pollers[OWN].poll(0, MOST_OWN)
+            # What follows a commit has its own limit, and takes nothing from the others.
+            began = self._seconds()
         yield from self._share(FIRST, began)
         for place, most in enumerate(MOST_OF, start=AGENTS):
             kept = self._kept[place]

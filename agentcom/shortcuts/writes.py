@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from twisted.internet import tcp
+from twisted.logger import Logger
 from twisted.python import log
 
 EPOLLIN: int = getattr(select, "EPOLLIN", 0)
@@ -28,8 +29,11 @@ EPOLLIN: int = getattr(select, "EPOLLIN", 0)
 IDLE, QUEUED, WATCHED = range(3)
 """Nothing to send; waits for the end of the part of the turn; epoll says when there is room."""
 
-MOST = 256
-"""Lines that are sent to in a row; more would hold up everybody for milliseconds."""
+FLUSH_S = 0.002
+"""Seconds in which lines are sent to in a row; the others are next, before anybody is read from
+again."""
+
+told = Logger()
 
 
 class Line(tcp.Server):
@@ -116,11 +120,18 @@ class Lines:
             self._waiting.append(line)
 
     def flush(self) -> None:
-        """Send for the lines that wait, once each, and no more than :data:`MOST` of them."""
-        waiting = self._waiting[:MOST]
-        del self._waiting[:MOST]
-        for line in waiting:
+        """Send for the lines that wait, once each, as long as there is time."""
+        waiting, self._waiting = self._waiting, []
+        if not waiting:
+            return
+        seconds = self._reactor.seconds
+        until = seconds() + FLUSH_S
+        for number, line in enumerate(waiting, start=1):
             line.flush()
+            if seconds() >= until and not self._ended:
+                # Ahead of those that have something to send since.
+                self._waiting[:0] = waiting[number:]
+                break
 
     def lose(self, line: Line, why: BaseException, in_read: bool) -> None:
         """A line is down, as ``doRead`` or ``doWrite`` said."""
@@ -175,14 +186,19 @@ def quick_writes(reactor: Any, ports: Iterable[Any]) -> Lines | None:
     :returns: to be ended before the reactor stops; ``None`` where the reactor is not the
         one with epoll: nothing is changed then.
     """
-    try:
-        from twisted.internet.epollreactor import EPollReactor
-    except ImportError:
-        return None
-    if not isinstance(reactor, EPollReactor):
+    if not _has_epoll(reactor):
+        told.info("the shortcut writes is not used: {reactor} has no epoll", reactor=reactor)
         return None
     lines = Lines(reactor)
     for port in ports:
         if getattr(port, "transport", None) is tcp.Server:
             port.transport = lines.transport
     return lines
+
+
+def _has_epoll(reactor: Any) -> bool:
+    try:
+        from twisted.internet.epollreactor import EPollReactor
+    except ImportError:
+        return False
+    return isinstance(reactor, EPollReactor)

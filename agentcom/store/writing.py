@@ -94,6 +94,20 @@ class Writer(ProcessProtocol):
         self._running = True
         self.pid = self._process.pid
 
+    def place(self, place: Callable[[int], None]) -> None:
+        """Have its pipes told from the reactor's other descriptors.
+
+        :param place: called with the number of each while the reactor does not look at it.
+        """
+        if self._pipe is not None:
+            place(self._pipe.fileno())
+        # Twisted's own end of the other one.
+        reader = getattr(self._process, "pipes", {}).get(OUT_OF)
+        if reader is not None:
+            reader.stopReading()
+            place(reader.fileno())
+            reader.startReading()
+
     @property
     def busy(self) -> bool:
         """Whether the process has something to answer, or to end."""

@@ -44,7 +44,7 @@ class OwnReactorTests(SynchronousTestCase):
         self.made: list[Echo] = []
         factory = Factory.forProtocol(self.make)
         factory.noisy = False
-        self.port = self.reactor.listenTCP(0, factory, interface="127.0.0.1")
+        self.port = self.reactor.listenTCP(0, factory, backlog=100, interface="127.0.0.1")
         self.callers: list[socket.socket] = []
 
     def make(self) -> Echo:
@@ -92,8 +92,9 @@ class OwnReactorTests(SynchronousTestCase):
         accepts = Accepts(self.port, polls, self.reactor, lambda: 100)
         self.assertIs(self.reactor._poller, polls)
         self.assertEqual(self.port.doRead, accepts.take)
-        caller, agent = self.call(), self.call()
+        caller = self.call()
         self.say(caller, b"GET / HTTP/1.1\r\n")
+        agent = self.call()
         self.say(agent, AGENT)
         self.say(caller, b"more")
         self.say(agent, b"more")

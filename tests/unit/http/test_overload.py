@@ -8,7 +8,7 @@ from agentcom.core.tokens import AGENT, SUBMIT
 from agentcom.http.overload import may_be_refused
 from agentcom.hub import load
 from agentcom.testing import Answered
-from tests.unit.http.support import HttpCase
+from tests.unit.http.support import HttpCase, answer_of
 
 TASKS = "/api/tasks"
 WORK = {"description": "work"}
@@ -395,6 +395,20 @@ class BeginAndEndTests(OverloadCase):
             self.hub.settle()
         self.assert_refused(self.post(TASKS, WORK))
         self.commits.release()
+
+    def test_many_who_come_and_go(self) -> None:
+        """Agents that come and go in thousands keep nobody's work from being taken."""
+        self.commits.holding = True
+        self.hub.hub.ledger.flush()
+        for number in range(2 * load.MOST_WAITING):
+            self.hub.hub.presence.left(f"agent-{number}")
+        self.assertGreater(self.hub.store.backlog(), load.MOST_WAITING)
+        took = self.begin("POST", TASKS, WORK)
+        self.commits.release()
+        self.hub.settle()
+        answer = answer_of(took)
+        assert answer is not None
+        self.answers(answer, 201)
 
     def test_calm(self) -> None:
         """Everything is as usual once nothing was refused for a second, and not before."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import select
 from pathlib import Path
 from types import SimpleNamespace
@@ -73,6 +74,23 @@ class PaceTests(SynchronousTestCase):
         pace.start(self.parts)
         self.addCleanup(pace.stop)
         return pace
+
+    def test_own_descriptors(self) -> None:
+        """The pipes of the process that writes come before everybody's descriptors."""
+        self.pace.stop()
+        fds = [os.eventfd(1) for _ in range(3)]
+        for fd in fds:
+            self.addCleanup(os.close, fd)
+        pace = Pace(self.reactor, Config(data_dir=Path("."), database=Path("agentcom.db")))
+        self.addCleanup(pace.stop)
+        pace.start(self.parts, lambda place: place(fds[-1]))
+        polls = self.reactor._poller
+        for fd in fds:
+            polls.register(fd, select.EPOLLIN)
+        found = [fd for fd, _ in polls.poll(0, 10)]
+        for fd in fds:
+            polls.unregister(fd)
+        self.assertEqual((found[0], set(found)), (fds[-1], set(fds)))
 
     def test_more_sockets_while_shedding(self) -> None:
         """While there is too much to do a turn has more calls, and then as many as before."""

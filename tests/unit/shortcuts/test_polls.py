@@ -18,6 +18,7 @@ from agentcom.shortcuts.polls import (
     MOST,
     MOST_OF,
     MOST_SHEDDING,
+    OWN,
     STRANGERS,
     UNTIL_S,
     UNTIL_SHEDDING_S,
@@ -99,6 +100,25 @@ class PollsTests(SynchronousTestCase):
         self.many(300, STRANGERS)
         (call,) = self.many(1)
         self.assertIn(call, self.ready())
+
+    def test_own_ones_come_before_everybody(self) -> None:
+        """The hub's own pipes are served first, in a turn that is full of everybody's, too."""
+        self.many(2 * MOST)
+        self.many(100, AGENTS)
+        own = self.many(2, OWN)
+        for _ in range(3):
+            self.assertEqual(set(self.ready()[:2]), own)
+
+    def test_own_ones_take_nothing_from_others(self) -> None:
+        """However long what follows a commit takes, the others have their time behind it."""
+        calls = self.many(8)
+        (own,) = self.many(1, OWN)
+        found = []
+        for fd, _ in self.polls.poll(0, 10_000):
+            found.append(fd)
+            self.now += 0.1 if fd == own else UNTIL_S[FIRST] / 5
+        self.assertEqual(found[0], own)
+        self.assertGreaterEqual(len(calls.intersection(found)), 5)
 
     def test_moves(self) -> None:
         """A socket that changes its class is looked at for the same things as before."""

@@ -6,6 +6,7 @@ the same reactor and the same sockets in memory, and random stories must be told
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 from zlib import crc32
 
@@ -16,7 +17,7 @@ from twisted.internet.task import Clock
 from twisted.internet.tcp import Server
 from twisted.trial.unittest import SynchronousTestCase
 
-from agentcom.shortcuts.writes import MOST, Lines, quick_writes
+from agentcom.shortcuts.writes import FLUSH_S, Lines, quick_writes
 from tests.unit.shortcuts.sockets import Bench, PullProducer, PushProducer, Reactor
 
 BUFFER = 65_536
@@ -238,17 +239,39 @@ class QuickTests(Promises, SynchronousTestCase):
         self.reactor.turn()
         self.assertEqual(self.reactor.poller.timeouts, [0.5])
 
-    def test_many(self) -> None:
-        """A turn sends to so many lines at most; the rest goes on in the next, without a wait."""
-        lines = self.lines.transport
-        benches = [Bench(self.reactor, lines, 100 + n) for n in range(3 * MOST)]
+    def many(self) -> list[Bench]:
+        """Lines that have something to send, each of which takes a third of the time there is."""
+
+        def slowly(send: Any, data: Any) -> int:
+            self.reactor.clock.rightNow += FLUSH_S / 2.5
+            sent: int = send(data)
+            return sent
+
+        benches = [Bench(self.reactor, self.lines.transport, 100 + n) for n in range(9)]
         for bench in benches:
+            self.patch(bench.socket, "send", partial(slowly, bench.socket.send))
             bench.line.write(b"x")
+        return benches
+
+    def test_many(self) -> None:
+        """Lines are sent to for so long; the rest is next, in order, without a wait."""
+        benches = self.many()
         self.reactor.turn()
         sent = [bench.socket.sends for bench in benches]
-        self.assertEqual(sent, [[1]] * (2 * MOST) + [[]] * MOST)
+        # At the beginning of a turn, and at its end.
+        self.assertEqual(sent, [[1]] * 6 + [[]] * 3)
         self.assertEqual(self.reactor.poller.timeouts, [0])
+        benches[0].line.write(b"y")
+        benches[8].socket.room = 0
         self.reactor.turn()
+        self.assertEqual([bench.socket.sends for bench in benches], [[1, 1]] + [[1]] * 7 + [[]])
+
+    def test_end_while_there_are_many(self) -> None:
+        """Where it all ends in the middle of that nobody is forgotten."""
+        benches = self.many()
+        benches[3].line.loseConnection()
+        benches[3].peer.on_lost = self.lines.end
+        self.reactor.settle()
         self.assertEqual([bench.socket.sends for bench in benches], [[1]] * len(benches))
 
     def test_room_again(self) -> None:

@@ -33,6 +33,7 @@ class Process:
 
     def __init__(self) -> None:
         self.closed = False
+        self.pipes: dict[int, Any] = {}
         self._input = -1
         self._unread = b""
         self._writers: list[Any] = []
@@ -129,6 +130,20 @@ class WriterTests(WriterCase):
         start = Writer(self.ended.append).start
         self.assertRaises(OSError, start, Reactor(), Path("x.db"), [])
         self.assertEqual(os.listdir("/proc/self/fd"), before)
+
+    def test_placed(self) -> None:
+        """Its pipes are told while the reactor does not look at them."""
+        told: list[object] = []
+        reader = SimpleNamespace(
+            fileno=lambda: 44,
+            stopReading=lambda: told.append("stop"),
+            startReading=lambda: told.append("start"),
+        )
+        self.process.pipes = {1: reader}
+        self.writer.place(told.append)
+        self.assertEqual(told[1:], ["stop", 44, "start"])
+        self.assertEqual(len(told), 4)
+        self.assertIsInstance(told[0], int)
 
     def test_committed(self) -> None:
         """A batch goes out as its statements, and is done when the process says so."""
