@@ -29,6 +29,7 @@ from pathlib import Path
 from time import perf_counter
 from typing import Any
 
+from agentcom.bench import stalls
 from agentcom.bench.asked import OPERATIONS, Operation
 from agentcom.bench.helpers import Helper
 from agentcom.bench.measure import family, percentile, raise_open_files
@@ -241,10 +242,12 @@ def compare(
     :param only: names of operations; all of them by default.
     :param times: of each operation in a round, on each hub.
     :param say: told each row of the table in the last round, as soon as it is complete.
-    :returns: `rows`, and `over`: the names of those over the goal.
+    :returns: `rows`; `over`: the names of those over the goal; `stall_ms`: the longest turn of
+        the full hub's event loop.
     """
     raise_open_files()
     rows = []
+    stall: stalls.Stall | None = None
     with ExitStack() as stack:
         few = filled(work, "empty", min(tasks, FEW_TASKS), min(agents, FEW_AGENTS))
         many = filled(work, "full", tasks, agents)
@@ -265,15 +268,17 @@ def compare(
                 for one in chosen:
                     one.try_out([empty, full] if first == 1 else [empty])
                 for number in range(first, min(first + ROUNDS_OF_ONE, rounds + 1)):
+                    began = perf_counter()
                     for one in chosen:
                         known.see_to_it()
                         one.once_more([empty, full], times)
                         if number == rounds:
                             rows.append(one.row())
                             say(line(rows[-1]))
+                    stall = stalls.longer(stall, full.stall(perf_counter() - began))
     # Who is idle pings: that much is not for nothing.
     over = [one["operation"] for one in rows[1:] if one.get("ratio") and one["ratio"] > GOAL]
-    return {"rows": rows, "over": over}
+    return {"rows": rows, "over": over, "stall_ms": stall}
 
 
 def line(one: dict[str, Any]) -> str:
@@ -313,6 +318,7 @@ def main() -> None:
             tuple(options.only),
             lambda text: print(text, flush=True),
         )
+    print(stalls.told(found["stall_ms"]))
     if options.json:
         options.json.write_text(json.dumps(found, indent=2))
     if found["over"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from agentcom.bench import stalls
 from agentcom.bench.report import examples
 from agentcom.bench.shapes import OPERATIONS, SHAPES
 from agentcom.bench.tables import aligned, goals_told, machine_told, main_table, more_table
@@ -84,5 +85,6 @@ def _operations_told(found: dict[str, Any]) -> str:
     return (
         f"{aligned(rows)}\n\n"
         "us: processor time of the hub for one of them, or each row of its answer; ms: median.\n"
-        f"Goal: a ratio of at most 1.2; over it: {over}"
+        f"{stalls.told(found['stall_ms'])}\n"
+        f"Goals: a ratio of at most 1.2, a turn of at most 20 ms; over the ratio: {over}"
     )

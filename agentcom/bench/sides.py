@@ -20,6 +20,7 @@ from time import perf_counter, sleep
 from typing import Any
 from urllib.parse import urlsplit
 
+from agentcom.bench import stalls
 from agentcom.bench.loads.crowd import HANDSHAKE, split
 from agentcom.bench.loads.sockets import client_frame
 from agentcom.bench.measure import family
@@ -211,6 +212,11 @@ class Side:
     def told(self, method: str, path: str, body: Any = None) -> Any:
         """The same with the answer read as JSON."""
         return json.loads(self.ask(method, path, body))
+
+    def stall(self, seconds: float) -> stalls.Stall | None:
+        """The longest turn of its event loop in the last seconds, 60 at the most."""
+        text = self.ask("GET", "/metrics").decode("utf-8", "replace")
+        return stalls.stall(text, min(seconds, stalls.WINDOWS_S[-1]))
 
     def follow(self, path: str, count: int) -> None:
         """Follow a stream of events on a line of its own until so many came.

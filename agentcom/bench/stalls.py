@@ -38,6 +38,22 @@ def stall(text: str, seconds: float) -> Stall | None:
     return {"wall": found["wall"], "cpu": found["cpu"], "window_s": float(window or 0)}
 
 
+def longer(one: Stall | None, other: Stall | None) -> Stall | None:
+    """The longer one of two, by the wall; the other one where one is not known."""
+    if one is None or other is None:
+        return one or other
+    return max(one, other, key=lambda found: found["wall"])
+
+
+def told(found: Stall | None) -> str:
+    """How it is said below a table."""
+    if found is None:
+        return "Longest turn of the event loop: not known"
+    if not found["wall"]:
+        return "Longest turn of the event loop: under 5 ms"
+    return f"Longest turn of the event loop: {found['wall']} ms ({found['cpu']} of a processor)"
+
+
 def ask(url: str, seconds: float) -> Stall | None:
     """Ask a server; `None` where it does not tell, or nothing is known of its address."""
     if not url:

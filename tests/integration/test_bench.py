@@ -145,6 +145,8 @@ class BenchTests(ProcessTestCase):
         self.assertEqual([row for row in told.values() if "error" in row], [], done.stderr)
         self.assertEqual(set(told), {IDLE, *(operation.name for operation in OPERATIONS)})
         self.assertTrue(told["list agents"]["per_row"])
+        self.assertEqual(set(found["stall_ms"]), {"wall", "cpu", "window_s"})
+        self.assertIn("Longest turn of the event loop: ", done.stdout)
         # So few are too short to be judged, and it says so in the same way as of many.
         self.assertEqual(done.returncode, 1 if found["over"] else 0)
         self.assertEqual([path.name for path in work.glob("agentcom-operations-*")], [])

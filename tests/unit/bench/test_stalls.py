@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from twisted.trial.unittest import SynchronousTestCase
 
+from agentcom.bench import stalls
 from agentcom.bench.stacks.turns import Told
 from agentcom.bench.stalls import ask, stall
 from agentcom.hub.turnlength import TurnLength
@@ -33,6 +34,20 @@ class StallTests(SynchronousTestCase):
         self.assertIsNone(stall(METRICS.replace('"cpu"', '"other"'), 4))
         self.assertIsNone(ask("", 4))
         self.assertIsNone(ask("http://127.0.0.1:1/metrics", 4))
+
+    def test_longer(self) -> None:
+        """Of two the longer one counts, and one that is known before one that is not."""
+        short = {"wall": 7.0, "cpu": 6.0, "window_s": 15.0}
+        long = {"wall": 9.0, "cpu": 2.0, "window_s": 15.0}
+        self.assertEqual((stalls.longer(short, long), stalls.longer(long, short)), (long, long))
+        self.assertEqual((stalls.longer(None, short), stalls.longer(short, None)), (short, short))
+        self.assertIsNone(stalls.longer(None, None))
+
+    def test_told(self) -> None:
+        """It is said in milliseconds, and where it was too short to be known, or is not."""
+        self.assertIn("9.0 ms (2.0", stalls.told({"wall": 9.0, "cpu": 2.0, "window_s": 5.0}))
+        self.assertIn("under 5 ms", stalls.told({"wall": 0.0, "cpu": 0.0, "window_s": 5.0}))
+        self.assertIn("not known", stalls.told(None))
 
     def test_bare_servers(self) -> None:
         """What the bare servers tell is read in the same way."""
