@@ -151,8 +151,10 @@ class Dispatch:
                 return
 
     def _match_all(self) -> None:
-        for group in list(self.queue.groups()):
-            self.match(group)
+        if self.assigns:
+            # There may be a group for each of thousands of agents, and nobody with room for most.
+            for group in [one for one in self.queue.groups() if one.ready and one.free]:
+                self.match(group)
         self._delays.plan()
 
     def offer(self, agent_id: str) -> None:
