@@ -20,6 +20,7 @@ from agentcom.hub.holdings import Holding, Holdings
 from agentcom.hub.ledger import Ledger
 from agentcom.hub.link import Link, Roster
 from agentcom.hub.returning import QUIET_S
+from agentcom.hub.standings import State, state
 from agentcom.wire.frames import Limits
 
 Told = dict[str, Any]
@@ -53,16 +54,19 @@ class Work(StrEnum):
     TAKES_WORK = "takes_work"
 
 
+_KEPT_FROM_WORK = {
+    State.UNRESPONSIVE: Work.UNRESPONSIVE,
+    State.DRAINING: Work.DRAINING,
+    State.PAUSED: Work.PAUSED,
+    State.RETURNING: Work.RETURNING,
+}
+
+
 def work_of(holding: Holding, slots: int) -> Work:
     """Whether a connected agent is offered work."""
-    if holding.unresponsive:
-        return Work.UNRESPONSIVE
-    if holding.draining:
-        return Work.DRAINING
-    if holding.paused:
-        return Work.PAUSED
-    if holding.quiet:
-        return Work.RETURNING
+    kept = _KEPT_FROM_WORK.get(state(holding))
+    if kept is not None:
+        return kept
     if not slots:
         return Work.SUBMITS_ONLY
     return Work.FULL if len(holding.held) >= slots else Work.TAKES_WORK
@@ -134,20 +138,20 @@ class Liveness:
 
     def _work(self, agent_id: str, link: Link | None, holding: Holding) -> Told:
         slots = 0 if link is None else link.agent.slots
-        state = Work.AWAY if link is None else work_of(holding, slots)
+        work = Work.AWAY if link is None else work_of(holding, slots)
         pause_ends_at = self._due("pause", agent_id) if holding.paused else None
         quiet_ends_at = self._due("quiet", agent_id) if holding.quiet else None
         since: int | None = None
-        if state is Work.UNRESPONSIVE:
+        if work is Work.UNRESPONSIVE:
             since = self._at(holding.ignored_at)
-        elif state is Work.DRAINING and holding.drain is not None:
+        elif work is Work.DRAINING and holding.drain is not None:
             since = holding.drain.since
-        elif state is Work.PAUSED and pause_ends_at is not None:
+        elif work is Work.PAUSED and pause_ends_at is not None:
             since = pause_ends_at - round(holding.pause_s * 1000)
-        elif state is Work.RETURNING and quiet_ends_at is not None:
+        elif work is Work.RETURNING and quiet_ends_at is not None:
             since = quiet_ends_at - round(QUIET_S * 1000)
         return {
-            "state": state,
+            "state": work,
             "since": since,
             "slots": None if link is None else slots,
             "running": len(holding.held),
@@ -155,7 +159,7 @@ class Liveness:
             "ignored": holding.ignored,
             "pause_ends_at": pause_ends_at,
             "quiet_ends_at": quiet_ends_at,
-            "probe": self._probe(agent_id, holding) if state is Work.UNRESPONSIVE else None,
+            "probe": self._probe(agent_id, holding) if work is Work.UNRESPONSIVE else None,
         }
 
     def _probe(self, agent_id: str, holding: Holding) -> Told:
