@@ -1,7 +1,7 @@
-"""Threads for what may block: commits, reads of the store, lines of the audit log.
+"""Threads for what may block: reads of the store, lines of the audit log.
 
 In place of Twisted's thread pool, whose way of a call to its thread and back
-takes three times as long: every commit takes that way, and whoever waits for it.
+takes three times as long: every read takes that way, and whoever waits for it.
 """
 
 from __future__ import annotations

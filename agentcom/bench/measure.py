@@ -34,6 +34,14 @@ def spread(seconds: Sequence[float]) -> dict[str, float] | None:
     }
 
 
+def threads(pid: int) -> list[Path]:
+    """Where the system tells of each thread of a process; none, if it has ended."""
+    try:
+        return list(Path(f"/proc/{pid}/task").iterdir())
+    except OSError:
+        return []
+
+
 def family(pid: int) -> list[int]:
     """A process and those that it has started: a hub has one that writes its database.
 
@@ -42,7 +50,7 @@ def family(pid: int) -> list[int]:
     if pid == os.getpid():
         return [pid]
     found: list[int] = []
-    for thread in Path(f"/proc/{pid}/task").glob("*"):
+    for thread in threads(pid):
         with suppress(OSError):
             found += map(int, (thread / "children").read_text().split())
     return [pid, *found]

@@ -23,21 +23,13 @@ from urllib.parse import urlsplit
 from agentcom.bench import stalls
 from agentcom.bench.loads.crowd import HANDSHAKE, split
 from agentcom.bench.loads.sockets import client_frame
-from agentcom.bench.measure import family
+from agentcom.bench.measure import family, threads
 
 IDLE_S = 3.0
 """Seconds over which it is read what a hub uses when nobody asks."""
 
 READ = 1 << 18
 LIMIT_S = 60.0
-
-
-def threads(pid: int) -> list[Path]:
-    """Where the system tells of each thread of a process; none, if it has ended."""
-    try:
-        return list(Path(f"/proc/{pid}/task").iterdir())
-    except OSError:
-        return []
 
 
 def cpu_s(pids: Iterable[int]) -> float:

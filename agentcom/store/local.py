@@ -35,9 +35,8 @@ def create_admin_token(data_dir: Path, now: int) -> str:
     ids = Ids(os.urandom)
     secret, token = mint(ids, ADMIN_ID, (ADMIN,), now)
     try:
-        connection = connect(str(path))
+        connection = connect(str(path), WAIT_MS)
         try:
-            connection.execute(f"PRAGMA busy_timeout={WAIT_MS}")
             # Never migrate here: an older hub may be running on it.
             if not migrate.is_current(connection):
                 raise StartError(

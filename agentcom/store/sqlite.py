@@ -71,7 +71,8 @@ def open_in_memory(clock: IReactorTime, give_up: Callable[[], None] = lambda: No
 class SqliteStore:
     """:class:`.interface.Store` on SQLite.
 
-    :param connection: the writing one, on a schema made by :mod:`.migrate`.
+    :param connection: on a schema made by :mod:`.migrate`; what the hub begins with is read
+        through it.
     :param open_reader: opens a further connection, for the calling thread.
     :param commit: writes batches.
     :param run_read: runs reads outside the reactor thread, several at a time.
